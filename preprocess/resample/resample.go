@@ -50,12 +50,8 @@ func Resize(dst, src RGB, region Region, o Orientation) {
 		return
 	}
 	s := buffers.Get().(*scratch)
-	defer buffers.Put(s)
-
-	out := newWriter(dst, o)
-	s.columns.compute(src.Width, out.width, region.X1, region.X2)
-	s.rows.compute(src.Height, out.height, region.Y1, region.Y2)
-	s.resize(out, src)
+	s.resize(newWriter(dst, o), src, region)
+	buffers.Put(s)
 }
 
 // buffers keeps scratch memory between calls, nothing else.
@@ -82,7 +78,9 @@ const (
 	bytesMask  = lanes * 0xff
 )
 
-func (s *scratch) resize(out writer, src RGB) {
+func (s *scratch) resize(out writer, src RGB, region Region) {
+	s.columns.compute(src.Width, out.width, region.X1, region.X2)
+	s.rows.compute(src.Height, out.height, region.Y1, region.Y2)
 	firstColumn, endColumn := s.columns.span()
 	s.source = sized(s.source, endColumn-firstColumn)
 	s.window = sized(s.window, s.rows.n*out.width)
@@ -96,29 +94,10 @@ func (s *scratch) resize(out writer, src RGB) {
 			pix := src.Pix[next*src.Stride:]
 			unpack(s.source, pix[3*firstColumn:3*endColumn])
 			slot := next % n * out.width
-			s.columns.apply(s.window[slot:slot+out.width], s.source, firstColumn)
+			horizontal(s.window[slot:slot+out.width], s.source, &s.columns, firstColumn)
 		}
-		s.vertical(y, out.width)
+		vertical(s.line, s.window, &s.rows, y)
 		out.write(y, s.line)
-	}
-}
-
-// vertical leaves in s.line the weighted sum of the window's rows for output
-// row y, each lane still to be shifted down by weightBits.
-func (s *scratch) vertical(y, width int) {
-	n, first := s.rows.n, int(s.rows.first[y])
-	weights := s.rows.weights[y*n : y*n+n]
-	line := s.line[:width]
-	for i := range line {
-		line[i] = halves
-	}
-	for k, w := range weights {
-		slot := (first + k) % n * width
-		row := s.window[slot : slot+width]
-		row = row[:len(line)]
-		for i := range line {
-			line[i] += row[i] * w
-		}
 	}
 }
 

@@ -67,24 +67,6 @@ func (t *taps) span() (first, end int) {
 	return int(t.first[0]), int(t.first[len(t.first)-1]) + t.n
 }
 
-// apply computes one row of outputs, lanes holding bytes, from a row of inputs
-// that begins at input origin.
-func (t *taps) apply(out, in []uint64, origin int) {
-	n := t.n
-	weights := t.weights
-	for i := range out {
-		first := int(t.first[i]) - origin
-		w := weights[i*n : i*n+n]
-		row := in[first : first+n]
-		row = row[:len(w)]
-		sum := uint64(halves)
-		for k := range w {
-			sum += row[k] * w[k]
-		}
-		out[i] = sum >> weightBits & bytesMask
-	}
-}
-
 func sized32(b []int32, n int) []int32 {
 	if cap(b) < n {
 		return make([]int32, n)
