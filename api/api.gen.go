@@ -9,34 +9,19 @@ import (
 
 // Defines values for CropFormat.
 const (
-	Jpeg CropFormat = "jpeg"
-	Png  CropFormat = "png"
-	Webp CropFormat = "webp"
+	CropFormatJPEG CropFormat = "jpeg"
+	CropFormatPNG  CropFormat = "png"
+	CropFormatWebP CropFormat = "webp"
 )
 
 // Valid indicates whether the value is a known member of the CropFormat enum.
 func (e CropFormat) Valid() bool {
 	switch e {
-	case Jpeg:
+	case CropFormatJPEG:
 		return true
-	case Png:
+	case CropFormatPNG:
 		return true
-	case Webp:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for ModelStatusTask.
-const (
-	Detector ModelStatusTask = "detector"
-)
-
-// Valid indicates whether the value is a known member of the ModelStatusTask enum.
-func (e ModelStatusTask) Valid() bool {
-	switch e {
-	case Detector:
+	case CropFormatWebP:
 		return true
 	default:
 		return false
@@ -197,15 +182,12 @@ type ModelStatus struct {
 	// Reason Why it is not ready
 	Reason *string `json:"reason,omitempty"`
 
-	// Task What the model is used for
-	Task ModelStatusTask `json:"task"`
+	// Task What the model is used for, such as `detector`
+	Task string `json:"task"`
 
 	// Version The version that answers; absent until it is known
 	Version *string `json:"version,omitempty"`
 }
-
-// ModelStatusTask What the model is used for
-type ModelStatusTask string
 
 // Models defines model for Models.
 type Models struct {
