@@ -1,0 +1,205 @@
+package preprocess
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// uploads is the folder of awkward files that a photo upload meets, with what
+// reference decoders make of them. It is not part of the repository.
+func uploads(t testing.TB) string {
+	t.Helper()
+	root := os.Getenv("LEXICROP_TEST_DATA")
+	if root == "" {
+		root = filepath.Join("..", "..", "shared", "data")
+	}
+	dir := filepath.Join(root, "uploads")
+	if _, err := os.Stat(filepath.Join(dir, "expected.json")); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("the corpus of uploads is missing: %v", err)
+		}
+		t.Skipf("no corpus of uploads, set LEXICROP_TEST_DATA: %v", err)
+	}
+	return dir
+}
+
+// upload is one file and what is right for it.
+type upload struct {
+	Name     string
+	Kind     string
+	Expected struct {
+		Verdict       string // decode, refuse or either
+		Prefer        string
+		RefuseAs      string `json:"refuse_as"`
+		Format        string
+		Width, Height int
+		StoredAs      string `json:"stored_as"`
+		appearance
+		SRGB      *appearance `json:"srgb"`
+		AlsoOK    []also      `json:"also_ok"`
+		IfDecoded *struct{}   `json:"if_decoded"`
+		Tol       struct{ Mean, Quadrant float64 }
+	}
+}
+
+type appearance struct {
+	Mean      []float64
+	Quadrants map[string][]float64
+}
+
+type also struct {
+	Width, Height int
+	appearance
+}
+
+func readUploads(t testing.TB) []upload {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(uploads(t), "expected.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []upload
+	if err := json.Unmarshal(data, &all); err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 60 {
+		t.Fatalf("expected.json has %d files, want at least 60", len(all))
+	}
+	return all
+}
+
+var refusals = map[string]Kind{
+	"empty": Empty, "not-an-image": NotAnImage, "unsupported": Unsupported,
+	"too-many-pixels": TooManyPixels, "corrupt": Corrupt,
+}
+
+// knownGaps are files that do not come out as preferred, and why.
+var knownGaps = map[string]string{}
+
+func TestUploads(t *testing.T) {
+	dir := uploads(t)
+	for _, u := range readUploads(t) {
+		t.Run(u.Name, func(t *testing.T) {
+			data, err := os.ReadFile(filepath.Join(dir, u.Name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, info, err := decodeAll(data)
+			if err != nil {
+				checkRefusal(t, u, err)
+				return
+			}
+			defer p.Release()
+			if len(p.Warnings()) > 0 {
+				t.Logf("warnings: %q", p.Warnings())
+			}
+			checkPicture(t, u, info, p)
+		})
+	}
+}
+
+func decodeAll(data []byte) (*Picture, Info, error) {
+	s, err := Open(data, Limits{})
+	if err != nil {
+		return nil, Info{}, err
+	}
+	p, err := s.Decode(0, 0)
+	return p, s.Info(), err
+}
+
+func checkRefusal(t *testing.T, u upload, err error) {
+	t.Helper()
+	var refused *Error
+	if !errors.As(err, &refused) {
+		t.Fatalf("refused by an untyped error: %v", err)
+	}
+	t.Logf("refused: %v", err)
+	e := u.Expected
+	if e.Verdict == "decode" {
+		t.Fatalf("must decode, but: %v", err)
+	}
+	if want := refusals[e.RefuseAs]; refused.Kind != want && refused.Kind != Unsupported {
+		t.Errorf("refused as %q, want %q", refused.Kind, want)
+	}
+	if reason, known := knownGaps[u.Name]; e.Prefer == "decode" && !known {
+		t.Errorf("should rather decode")
+	} else if known {
+		t.Logf("known gap: %s", reason)
+	}
+}
+
+func checkPicture(t *testing.T, u upload, info Info, p *Picture) {
+	t.Helper()
+	e := u.Expected
+	if e.Verdict == "refuse" || e.Prefer == "refuse" {
+		t.Errorf("decoded, but %s by %s", e.Verdict, e.RefuseAs)
+		return
+	}
+	if info.Format != e.Format && !(e.Format == "heif" && info.Format == "heic") {
+		t.Errorf("format %q, want %q", info.Format, e.Format)
+	}
+	if info.Width != e.Width || info.Height != e.Height {
+		t.Errorf("%d x %d, want %d x %d", info.Width, info.Height, e.Width, e.Height)
+		return
+	}
+	want := e.appearance
+	// Of CMYK the profile is not used, which is what the plain means are.
+	if e.SRGB != nil && e.StoredAs != "CMYK" {
+		want = *e.SRGB
+	}
+	got := look(p)
+	// One level beyond the reference's tolerance is allowed for another
+	// resampling of chroma.
+	compareLook(t, "mean", got["mean"], want.Mean, e.Tol.Mean+1)
+	for _, q := range []string{"tl", "tr", "bl", "br"} {
+		if want.Quadrants[q] != nil {
+			compareLook(t, q, got[q], want.Quadrants[q], e.Tol.Quadrant+1)
+		}
+	}
+}
+
+func compareLook(t *testing.T, what string, got, want []float64, tol float64) {
+	t.Helper()
+	for c := range want {
+		if d := got[c] - want[c]; d > tol || d < -tol {
+			t.Errorf("%s is %.1f, want %.1f within %.1f", what, got, want, tol)
+			return
+		}
+	}
+}
+
+// look gives the mean colour of the upright picture and of its quadrants.
+func look(p *Picture) map[string][]float64 {
+	w, h := p.Bounds().Dx(), p.Bounds().Dy()
+	pix := make([]byte, 3*w*h)
+	p.Letterbox(pix, NewLetterbox(w, h, w, h, FitStretch), 0)
+	mean := func(x0, y0, x1, y1 int) []float64 {
+		if x1 <= x0 || y1 <= y0 {
+			return nil
+		}
+		var sum [3]float64
+		for y := y0; y < y1; y++ {
+			row := pix[3*(y*w+x0) : 3*(y*w+x1)]
+			for i, v := range row {
+				sum[i%3] += float64(v)
+			}
+		}
+		n := float64((x1 - x0) * (y1 - y0))
+		return slices.Collect(func(yield func(float64) bool) {
+			for _, s := range sum {
+				if !yield(s / n) {
+					return
+				}
+			}
+		})
+	}
+	return map[string][]float64{
+		"mean": mean(0, 0, w, h),
+		"tl":   mean(0, 0, w/2, h/2), "tr": mean(w/2, 0, w, h/2),
+		"bl": mean(0, h/2, w/2, h), "br": mean(w/2, h/2, w, h),
+	}
+}
