@@ -1,6 +1,9 @@
 package preprocess
 
-import "image"
+import (
+	"image"
+	"math"
+)
 
 // Fit says how a picture is placed in a tensor of another shape.
 type Fit int
@@ -28,9 +31,10 @@ type Letterbox struct {
 }
 
 // NewLetterbox places a srcW x srcH picture in a dstW x dstH tensor. Sides
-// below 1 count as 1; Inner is at least 1x1, however long and thin the picture.
+// outside 1..1<<31-1 count as the nearest of these; Inner is at least 1x1,
+// however long and thin the picture.
 func NewLetterbox(srcW, srcH, dstW, dstH int, fit Fit) Letterbox {
-	l := Letterbox{SrcW: max(srcW, 1), SrcH: max(srcH, 1), DstW: max(dstW, 1), DstH: max(dstH, 1)}
+	l := Letterbox{SrcW: side(srcW), SrcH: side(srcH), DstW: side(dstW), DstH: side(dstH)}
 	w, h := l.DstW, l.DstH
 	if fit != FitStretch {
 		w, h = l.fitted()
@@ -45,14 +49,17 @@ func NewLetterbox(srcW, srcH, dstW, dstH int, fit Fit) Letterbox {
 
 // fitted is the largest size of the source's aspect ratio inside the tensor.
 // Whole-number arithmetic: the limiting side is filled exactly and the other
-// is rounded to the nearest pixel, on every machine alike.
+// is rounded to the nearest pixel.
 func (l Letterbox) fitted() (w, h int) {
 	sw, sh, dw, dh := int64(l.SrcW), int64(l.SrcH), int64(l.DstW), int64(l.DstH)
 	if sw*dh >= sh*dw {
-		return l.DstW, max(1, int((2*sh*dw+sw)/(2*sw)))
+		return l.DstW, max(1, int((sh*dw+sw/2)/sw))
 	}
-	return max(1, int((2*sw*dh+sh)/(2*sh))), l.DstH
+	return max(1, int((sw*dh+sh/2)/sh)), l.DstH
 }
+
+// side keeps the product of two sides inside an int64.
+func side(n int) int { return min(max(n, 1), math.MaxInt32) }
 
 // ToSource maps a box from tensor pixels to upright original pixels. It does
 // not clamp: a box that reaches into the padding lies partly outside.
@@ -80,13 +87,14 @@ func (l Letterbox) FillPadding(dst []byte, pad byte) {
 	dst = dst[:stride*l.DstH]
 	fill(dst[:stride*l.Inner.Min.Y], pad)
 	fill(dst[stride*l.Inner.Max.Y:], pad)
-	if l.Inner.Dx() == l.DstW {
-		return
-	}
-	for y := l.Inner.Min.Y; y < l.Inner.Max.Y; y++ {
-		row := dst[stride*y : stride*(y+1)]
-		fill(row[:3*l.Inner.Min.X], pad)
-		fill(row[3*l.Inner.Max.X:], pad)
+	left, right := 3*l.Inner.Min.X, 3*l.Inner.Max.X
+	first := dst[stride*l.Inner.Min.Y:][:stride]
+	fill(first[:left], pad)
+	fill(first[right:], pad)
+	for y := l.Inner.Min.Y + 1; y < l.Inner.Max.Y; y++ {
+		row := dst[stride*y:][:stride]
+		copy(row[:left], first[:left])
+		copy(row[right:], first[right:])
 	}
 }
 
