@@ -1,0 +1,265 @@
+// Package config is the configuration of lexicrop: what there is to set, with
+// its defaults, and how it is read from a file, the environment and flags.
+//
+// A key such as server.read_timeout is written as read_timeout in the section
+// server of the YAML file, as LEXICROP_SERVER_READ_TIMEOUT in the environment
+// and as --server-read-timeout on the command line. A flag wins over the
+// environment, the environment over the file, the file over the default.
+//
+// The doc comments of the fields are also the comments of lexicrop.example.yaml
+// and the help of the flags; `go test ./config -update` carries them over.
+package config
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Config is the whole configuration.
+type Config struct {
+	// Server is the listener that answers clients.
+	Server Server `key:"server"`
+	// Admin is the listener for the operator: health, metrics, profiles.
+	Admin Admin `key:"admin"`
+	// Limits is what one request may bring and ask for at most.
+	Limits Limits `key:"limits"`
+	// Admission is how many requests are worked on at once, and how many may wait.
+	Admission Admission `key:"admission"`
+	// Triton is the server that computes the networks.
+	Triton Triton `key:"triton"`
+	// Models is which networks are in use.
+	Models Models `key:"models"`
+	// Crop is how the artwork is chosen and cut out.
+	Crop Crop `key:"crop"`
+	// Log is what is written to standard error.
+	Log Log `key:"log"`
+
+	// File is the path of the file that was read, empty for none.
+	File string `key:"-"`
+}
+
+// Server is the listener that answers clients.
+type Server struct {
+	// Address is the address and port to listen on; without an address, on all of
+	// the machine's. Default: ":8080".
+	Address string `key:"address" everyday:"true" check:"listen"`
+	// ReadHeaderTimeout is how long a client may take to send the headers of a
+	// request. Default: 5s.
+	ReadHeaderTimeout time.Duration `key:"read_header_timeout" min:"1ms" max:"1h"`
+	// ReadTimeout is how long a client may take to send a whole request, body
+	// included. Default: 30s.
+	ReadTimeout time.Duration `key:"read_timeout" min:"1ms" max:"1h"`
+	// WriteTimeout is how long it may take from the end of a request's headers
+	// to the end of the answer. Default: 1m.
+	WriteTimeout time.Duration `key:"write_timeout" min:"1ms" max:"1h"`
+	// IdleTimeout is how long a connection without a request stays open.
+	// Default: 2m.
+	IdleTimeout time.Duration `key:"idle_timeout" min:"1ms" max:"24h"`
+	// RequestTimeout is how long an answer may take: queueing, decoding and
+	// inference together. A client asks for less with the header
+	// Request-Timeout. Default: 10s.
+	RequestTimeout time.Duration `key:"request_timeout" everyday:"true" min:"1ms" max:"1h"`
+	// ShutdownDelay is how long requests are still taken after readiness has
+	// begun to fail, so that load balancers have noticed before the listener
+	// closes. Default: 0s.
+	ShutdownDelay time.Duration `key:"shutdown_delay" min:"0s" max:"1h"`
+	// ShutdownGrace is how long the requests under way may then take to finish.
+	// Default: 20s.
+	ShutdownGrace time.Duration `key:"shutdown_grace" min:"0s" max:"1h"`
+}
+
+// Admin is the listener for the operator.
+type Admin struct {
+	// Address is the address and port to listen on. What is served there needs no
+	// key, so only those who operate the service should reach it.
+	// Default: "127.0.0.1:9090".
+	Address string `key:"address" everyday:"true" check:"listen"`
+	// Pprof serves Go's profiles at /debug/pprof. Default: false.
+	Pprof bool `key:"pprof"`
+}
+
+// Limits is what one request may bring and ask for at most.
+type Limits struct {
+	// MaxBodyBytes is the size of the largest request body, in bytes or with a
+	// unit (KB, MB, GB; KiB, MiB, GiB). Default: 32MiB.
+	MaxBodyBytes ByteSize `key:"max_body_bytes" everyday:"true" min:"1KiB" max:"1GiB"`
+	// MaxPixels is width times height of the largest photo, checked before
+	// anything is decoded. Decoding takes up to 3 bytes of memory a pixel.
+	// Default: 100000000.
+	MaxPixels int64 `key:"max_pixels" everyday:"true" min:"1" max:"4294836225"`
+	// MaxSide is the longer side of the largest photo, in pixels. JPEG itself
+	// ends at 65500. Default: 20000.
+	MaxSide int `key:"max_side" min:"1" max:"65535"`
+	// MaxDetections is how many detections a request may ask for. Default: 32.
+	MaxDetections int `key:"max_detections" min:"1" max:"1000"`
+}
+
+// Admission is how many requests are worked on at once, and how many may wait.
+// Who finds a queue full gets status 429 at once.
+type Admission struct {
+	// DecodeSlots is how many pictures of ordinary size are decoded at once,
+	// 0 for the number of processor cores. Default: 0.
+	DecodeSlots int `key:"decode_slots" min:"0" max:"4096"`
+	// DecodeQueue is how many requests may wait for their picture to be decoded.
+	// Default: 64.
+	DecodeQueue int `key:"decode_queue" min:"0" max:"1000000"`
+	// InferSlots is how many inferences are under way at Triton at once, 0 for
+	// twice the number of this machine's processor cores. A Triton with a GPU
+	// wants more. Default: 0.
+	InferSlots int `key:"infer_slots" min:"0" max:"4096"`
+	// InferQueue is how many requests may wait for their inference. Default: 128.
+	InferQueue int `key:"infer_queue" min:"0" max:"1000000"`
+	// RetryAfter is what a client that is sent away is told to wait, rounded up
+	// to whole seconds. Default: 1s.
+	RetryAfter time.Duration `key:"retry_after" min:"1s" max:"1h"`
+}
+
+// Triton is the server that computes the networks.
+type Triton struct {
+	// Address is the host:port of Triton's gRPC endpoint. All addresses of the
+	// host name are used in turn. Empty starts a Triton on this machine, see
+	// triton.local. Default: "".
+	Address string `key:"address" everyday:"true" check:"dial"`
+	// LoadTimeout is how long Triton may take to load a model. Default: 5m.
+	LoadTimeout time.Duration `key:"load_timeout" min:"1s" max:"24h"`
+	// Headers is a list of "name: value" to send with every call; in the
+	// environment and in a flag they are separated by commas. Triton's restricted
+	// protocols want "triton-grpc-protocol-NAME: KEY". The values are secret.
+	// Default: [].
+	Headers Headers `key:"headers"`
+	// TLS encrypts the connection to a Triton elsewhere.
+	TLS TLS `key:"tls"`
+	// Local is the Triton that is started on this machine when address is empty.
+	Local Local `key:"local"`
+}
+
+// TLS encrypts the connection to a Triton elsewhere.
+type TLS struct {
+	// Enabled turns TLS on. Default: false.
+	Enabled bool `key:"enabled"`
+	// CAFile is a PEM file with the authorities that may have signed the
+	// server's certificate, empty for those of the system. Default: "".
+	CAFile string `key:"ca_file"`
+	// CertFile is a PEM file with the client certificate to show, empty for
+	// none. Default: "".
+	CertFile string `key:"cert_file"`
+	// KeyFile is the PEM file with the private key of cert_file. Default: "".
+	KeyFile string `key:"key_file"`
+	// ServerName is the name that the server's certificate must carry, empty for
+	// the host of the address. Default: "".
+	ServerName string `key:"server_name"`
+}
+
+// Local is the Triton that is started on this machine.
+type Local struct {
+	// Install is the folder that triton/local/setup.sh has made.
+	// Default: "build/triton".
+	Install string `key:"install" check:"nonempty"`
+	// Repository is the folder of the models. Default: "modelrepo/models".
+	Repository string `key:"repository" everyday:"true" check:"nonempty"`
+	// Profile is the hardware profile to use, configs/PROFILE.pbtxt of a
+	// model; empty for its config.pbtxt. Default: "".
+	Profile string `key:"profile" check:"name"`
+	// Instances is how many copies of each network run side by side, 0 for the
+	// number of processor cores. Default: 0.
+	Instances int `key:"instances" min:"0" max:"1024"`
+	// Arguments is a list of more arguments for tritonserver, such as
+	// "--log-verbose=1"; in the environment and in a flag they are separated by
+	// commas. Default: [].
+	Arguments []string `key:"arguments"`
+}
+
+// Models is which networks are in use.
+type Models struct {
+	// Detector is the network that finds the artwork.
+	Detector Model `key:"detector"`
+}
+
+// Model names a model in Triton's repository.
+type Model struct {
+	// Name is the model's folder in the repository. Default: "detector".
+	Name string `key:"name" everyday:"true" check:"model"`
+	// Version is the one to use, empty for the newest. Default: "".
+	Version string `key:"version" check:"version"`
+}
+
+// Fallback says what the crop is when no artwork is found.
+type Fallback string
+
+// The values of Fallback.
+const (
+	FallbackNone Fallback = "none" // there is no crop
+	FallbackFull Fallback = "full" // the whole photo is the crop
+)
+
+// Crop is how the artwork is chosen and cut out. Requests may ask for other
+// values of detections, min_score, padding and jpeg_quality.
+type Crop struct {
+	// Detections is how many works are returned at most. Default: 1.
+	Detections int `key:"detections" min:"1" max:"1000"`
+	// MinScore leaves out works of a lower score, 0 to 1. Default: 0.
+	MinScore float64 `key:"min_score" everyday:"true" min:"0" max:"1"`
+	// Padding widens the crop on each side by this share of the box's width and
+	// height, 0 to 1. Default: 0.
+	Padding float64 `key:"padding" min:"0" max:"1"`
+	// NMSIoU is the overlap (intersection over union, 0 to 1) from which two
+	// boxes count as the same work. Default: 0.7.
+	NMSIoU float64 `key:"nms_iou" min:"0" max:"1"`
+	// RefineBelow is the share of the photo's area, 0 to 1, below which a work is
+	// looked at a second time, from close by; 0 never does. Default: 0.
+	RefineBelow float64 `key:"refine_below" min:"0" max:"1"`
+	// Fallback is the crop when no artwork is found: none, or the full photo.
+	// Default: none.
+	Fallback Fallback `key:"fallback" oneof:"none full"`
+	// JPEGQuality is the quality of a crop that is returned as a JPEG, 1 to 100.
+	// Default: 90.
+	JPEGQuality int `key:"jpeg_quality" min:"1" max:"100"`
+}
+
+// LogFormat is the form of a log line.
+type LogFormat string
+
+// The values of LogFormat.
+const (
+	LogText LogFormat = "text" // key=value, for people
+	LogJSON LogFormat = "json" // an object a line, for collectors
+)
+
+// Log is what is written to standard error.
+type Log struct {
+	// Level is the least severe level that is written: debug, info, warn or
+	// error. Default: info.
+	Level slog.Level `key:"level" everyday:"true" oneof:"debug info warn error"`
+	// Format is how a line is written: as text (key=value) or as json.
+	// Default: text.
+	Format LogFormat `key:"format" everyday:"true" oneof:"text json"`
+}
+
+// DefaultMinScore is the score from which a detection counts as an artwork,
+// unless the configuration or the request says otherwise.
+const DefaultMinScore = 0.0
+
+// Default is the configuration of someone who sets nothing.
+func Default() *Config {
+	return &Config{
+		Server: Server{
+			Address:           ":8080",
+			ReadHeaderTimeout: 5 * time.Second,
+			ReadTimeout:       30 * time.Second,
+			WriteTimeout:      60 * time.Second,
+			IdleTimeout:       120 * time.Second,
+			RequestTimeout:    10 * time.Second,
+			ShutdownGrace:     20 * time.Second,
+		},
+		Admin:     Admin{Address: "127.0.0.1:9090"},
+		Limits:    Limits{MaxBodyBytes: 32 << 20, MaxPixels: 100_000_000, MaxSide: 20_000, MaxDetections: 32},
+		Admission: Admission{DecodeQueue: 64, InferQueue: 128, RetryAfter: time.Second},
+		Triton: Triton{
+			LoadTimeout: 5 * time.Minute,
+			Local:       Local{Install: "build/triton", Repository: "modelrepo/models"},
+		},
+		Models: Models{Detector: Model{Name: "detector"}},
+		Crop:   Crop{Detections: 1, MinScore: DefaultMinScore, NMSIoU: 0.7, Fallback: FallbackNone, JPEGQuality: 90},
+		Log:    Log{Level: slog.LevelInfo, Format: LogText},
+	}
+}
