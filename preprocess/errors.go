@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/lexicam/lexicrop/preprocess/header"
+	"github.com/lexicam/lexicrop/preprocess/heif"
 	"github.com/lexicam/lexicrop/preprocess/jpeg"
 )
 
@@ -65,9 +66,14 @@ func (e *Error) Error() string {
 // Unwrap gives the details.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Formats lists the formats that Open takes, in the spelling of Info.Format.
+// Formats lists the formats that are taken, in the spelling of Info.Format. HEIC
+// is one only where the system has libheif.
 func Formats() []string {
-	return []string{header.JPEG, header.PNG, header.WebP, header.HEIC, header.AVIF, header.GIF, header.BMP, header.TIFF}
+	formats := []string{header.JPEG, header.PNG, header.WebP, header.AVIF, header.GIF, header.BMP, header.TIFF}
+	if heif.Available() {
+		formats = append(formats, header.HEIC)
+	}
+	return formats
 }
 
 func headerError(format string, err error) *Error {
@@ -91,7 +97,7 @@ var errCorrupt = errors.New("corrupt")
 
 func decodeError(format string, err error) *Error {
 	kind := Corrupt
-	if errors.Is(err, jpeg.ErrUnsupported) || errors.Is(err, errUnsupported) {
+	if errors.Is(err, jpeg.ErrUnsupported) || errors.Is(err, heif.ErrUnsupported) || errors.Is(err, errUnsupported) {
 		kind = Unsupported
 	}
 	return &Error{Kind: kind, Format: format, Err: err}

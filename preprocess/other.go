@@ -12,52 +12,88 @@ import (
 	"golang.org/x/image/tiff"
 
 	"github.com/lexicam/lexicrop/preprocess/header"
+	"github.com/lexicam/lexicrop/preprocess/heif"
 )
 
-// decodeOther decodes whole what is not a JPEG and keeps the part in stored
-// pixels that p shall show.
+// still is a decoded first frame, placed by its bounds on the canvas whose part
+// from (0, 0) on is shown.
+type still struct {
+	image.Image
+	canvas  image.Rectangle
+	release func()
+}
+
+// decodeOther decodes whole what is not a JPEG and keeps the part that p
+// shall show, in stored pixels.
 func (s *Source) decodeOther(p *Picture, stored image.Rectangle) error {
 	m, err := s.decodeWhole()
 	if err != nil {
 		return err
 	}
-	// The header was checked against the limits, and the picture is placed by
-	// it; a decoder that found another size read another picture.
-	if canvas := image.Rect(0, 0, s.header.Width, s.header.Height); !m.Bounds().In(canvas) {
-		return fmt.Errorf("%w: picture %v outside %v", errCorrupt, m.Bounds(), canvas)
+	defer m.release()
+	// The canvas was checked against the limits; a decoder that found another
+	// size read another picture.
+	if !m.Bounds().In(m.canvas) {
+		return fmt.Errorf("%w: picture %v outside %v", errCorrupt, m.Bounds(), m.canvas)
 	}
 	p.allocate(stored.Dx(), stored.Dy())
-	overWhite(p.rgb, stored, m)
+	overWhite(p.rgb, stored, m.Image)
 	return nil
 }
 
-// decodeWhole gives the first frame, placed on the canvas by its bounds. A
-// decoder's panic is the file's fault, not a reason to end the process.
-func (s *Source) decodeWhole() (m image.Image, err error) {
+// decodeWhole runs the format's decoder. A decoder's panic is the file's fault,
+// not a reason to end the process.
+func (s *Source) decodeWhole() (m still, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			m, err = nil, fmt.Errorf("%w: decoder panicked: %v", errCorrupt, r)
+			m, err = still{}, fmt.Errorf("%w: decoder panicked: %v", errCorrupt, r)
 		}
 	}()
+	h := &s.header
+	m = still{canvas: image.Rect(0, 0, h.Width, h.Height), release: func() {}}
 	r := bytes.NewReader(s.data)
-	switch s.header.Format {
+	switch h.Format {
 	case header.PNG:
-		m, err = png.Decode(r)
+		m.Image, err = png.Decode(r)
 	case header.GIF:
-		m, err = gif.Decode(r)
+		m.Image, err = gif.Decode(r)
 	case header.BMP:
-		m, err = bmp.Decode(r)
+		m.Image, err = bmp.Decode(r)
 	case header.TIFF:
-		m, err = tiff.Decode(r)
+		m.Image, err = tiff.Decode(r)
 	case header.WebP:
-		m, err = decodeWebP(s.header.Still)
+		m.Image, err = decodeWebP(h.Still)
+	case header.HEIC, header.AVIF:
+		return s.decodeHEIF(m)
 	default:
-		return nil, fmt.Errorf("%w: no decoder for %s", errUnsupported, s.header.Format)
+		return still{}, fmt.Errorf("%w: no decoder for %s", errUnsupported, h.Format)
 	}
 	if isUnsupported(err) {
-		return nil, fmt.Errorf("%w: %w", errUnsupported, err)
+		return still{}, fmt.Errorf("%w: %w", errUnsupported, err)
 	}
 	return m, err
+}
+
+func (s *Source) decodeHEIF(m still) (still, error) {
+	coded := s.header.Coded.Canvas
+	p, err := heif.Decode(s.data, s.header.Format == header.AVIF, max(coded.Dx(), coded.Dy())+128)
+	if err != nil {
+		return still{}, err
+	}
+	m.release = p.Release
+	m.canvas = coded
+	switch i := p.Image.(type) {
+	case *heif.RGB:
+		i.Rect = i.Rect.Add(coded.Min)
+	case *image.RGBA:
+		i.Rect = i.Rect.Add(coded.Min)
+	case *image.NRGBA:
+		i.Rect = i.Rect.Add(coded.Min)
+	case *image.RGBA64:
+		i.Rect = i.Rect.Add(coded.Min)
+	}
+	m.Image = p.Image
+	return m, nil
 }
 
 func isUnsupported(err error) bool {

@@ -4,6 +4,7 @@ import (
 	"image"
 	"image/color"
 
+	"github.com/lexicam/lexicrop/preprocess/heif"
 	"github.com/lexicam/lexicrop/preprocess/resample"
 )
 
@@ -45,6 +46,17 @@ func rowReader(m image.Image) func(dst []byte, x, y int) {
 				} else {
 					dst[0], dst[1], dst[2] = blend(src[0], a), blend(src[1], a), blend(src[2], a)
 				}
+			}
+		}
+	case *heif.RGB:
+		return func(dst []byte, x, y int) { copy(dst, m.Row(x, y)) }
+	case *image.RGBA64:
+		return func(dst []byte, x, y int) {
+			src := m.Pix[m.PixOffset(x, y):]
+			at := func(i int) uint32 { return uint32(src[i])<<8 | uint32(src[i+1]) }
+			for ; len(dst) >= 3; dst, src = dst[3:], src[8:] {
+				white := 0xffff - at(6)
+				dst[0], dst[1], dst[2] = to8(at(0)+white), to8(at(2)+white), to8(at(4)+white)
 			}
 		}
 	case *image.Gray:

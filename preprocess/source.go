@@ -1,12 +1,14 @@
 package preprocess
 
 import (
+	"errors"
 	"fmt"
 	"image"
 	"slices"
 
 	"github.com/lexicam/lexicrop/preprocess/exif"
 	"github.com/lexicam/lexicrop/preprocess/header"
+	"github.com/lexicam/lexicrop/preprocess/heif"
 	"github.com/lexicam/lexicrop/preprocess/icc"
 	"github.com/lexicam/lexicrop/preprocess/jpeg"
 	"github.com/lexicam/lexicrop/preprocess/resample"
@@ -37,8 +39,8 @@ type Source struct {
 type Info struct {
 	Format        string // one of Formats
 	Width, Height int    // upright original pixels: as people see the picture
-	// Orientation is how the stored pixels have to be turned, EXIF 1..8, and 1
-	// where the decoder itself does it (HEIC).
+	// Orientation is how the stored pixels have to be turned, EXIF 1..8; of HEIC
+	// and AVIF as the container says, which is where it stands there.
 	Orientation int
 	HasProfile  bool // an ICC profile is embedded
 }
@@ -58,6 +60,9 @@ func Open(data []byte, lim Limits) (*Source, error) {
 	if h.Width > lim.MaxSide || h.Height > lim.MaxSide || int64(h.Width)*int64(h.Height) > lim.MaxPixels {
 		return nil, &Error{Kind: TooManyPixels, Format: h.Format, Err: fmt.Errorf(
 			"%d x %d pixels, at most %d and %d a side are taken", h.Width, h.Height, lim.MaxPixels, lim.MaxSide)}
+	}
+	if h.Format == header.HEIC && !heif.Available() {
+		return nil, &Error{Kind: Unsupported, Format: h.Format, Err: errors.New("HEIC is not taken without the system's libheif")}
 	}
 	s := &Source{data: data, header: h, orientation: max(h.Turn, resample.Upright)}
 	if h.Turn == 0 && h.EXIF != nil {

@@ -10,12 +10,19 @@ import (
 	"github.com/lexicam/lexicrop/preprocess/header"
 )
 
+// maxWebP is how many pixels fit, at 12 bytes each for the canvas, the one
+// before it and the result, into the 4 GiB of a WebAssembly module.
+const maxWebP = 200e6
+
 // decodeWebP decodes one frame. The frame is handed to libwebp as an animation
 // of a single frame, for two reasons. Of an animation the library gives RGBA by
 // its own conversion; of a still it gives limited-range YCbCr halved in both
 // directions, which Go's image package would read as full-range. And of a file
 // with many frames it would allocate all of them.
 func decodeWebP(f header.Frame) (image.Image, error) {
+	if width, height := f.Rect.Dx(), f.Rect.Dy(); width*height > maxWebP {
+		return nil, fmt.Errorf("%w: WebP of %d x %d pixels", errUnsupported, width, height)
+	}
 	m, err := webp.Decode(bytes.NewReader(animationOfOne(f)))
 	if err != nil {
 		return nil, err

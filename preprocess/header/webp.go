@@ -102,6 +102,9 @@ func (f *Frame) add(c chunk) error {
 			return fmt.Errorf("%w: WebP cut off", ErrCorrupt)
 		}
 		f.Pixels = c.whole
+		if c.name == "VP8L" { // it has an alpha of its own
+			f.Alpha = nil
+		}
 	}
 	return nil
 }
@@ -132,15 +135,24 @@ func nextChunk(data []byte) (c chunk, rest []byte, ok bool) {
 }
 
 // frameSize reads the size of a VP8 key frame (RFC 6386 section 9.1) or a VP8L
-// picture (RFC 9649 section 3.4).
+// picture (RFC 9649 section 3.4). It is as strict as libwebp about the rest of
+// these headers, so that the library's demuxer takes what this takes.
 func frameSize(whole []byte) (width, height int, err error) {
 	p := whole[8:]
 	switch {
-	case hasPrefix(whole, "VP8 ") && len(p) >= 10 && p[0]&1 == 0 && hasPrefix(p[3:], "\x9d\x01\x2a"):
-		return int(binary.LittleEndian.Uint16(p[6:]) & 0x3fff), int(binary.LittleEndian.Uint16(p[8:]) & 0x3fff), nil
+	case hasPrefix(whole, "VP8 ") && len(p) >= 10 && hasPrefix(p[3:], "\x9d\x01\x2a"):
+		tag := uint24(p)
+		key, profile, shown, partition := tag&1 == 0, tag>>1&7, tag>>4&1 == 1, tag>>5
+		width = int(binary.LittleEndian.Uint16(p[6:]) & 0x3fff)
+		height = int(binary.LittleEndian.Uint16(p[8:]) & 0x3fff)
+		if key && profile <= 3 && shown && partition < len(p) && width > 0 && height > 0 {
+			return width, height, nil
+		}
 	case hasPrefix(whole, "VP8L") && len(p) >= 5 && p[0] == 0x2f:
 		bits := binary.LittleEndian.Uint32(p[1:])
-		return 1 + int(bits&0x3fff), 1 + int(bits>>14&0x3fff), nil
+		if version := bits >> 29; version == 0 {
+			return 1 + int(bits&0x3fff), 1 + int(bits>>14&0x3fff), nil
+		}
 	}
 	return 0, 0, fmt.Errorf("%w: WebP frame header", ErrCorrupt)
 }
