@@ -28,6 +28,7 @@ func TestLetterboxPlacesThePicture(t *testing.T) {
 		{"one pixel", 1, 1, 224, 224, FitLetterbox, image.Rect(0, 0, 224, 224)},
 		{"a tensor that is not square", 100, 100, 300, 200, FitLetterbox, image.Rect(50, 0, 250, 200)},
 		{"half rounds up", 4, 5, 10, 10, FitLetterbox, image.Rect(1, 0, 9, 10)},
+		{"sizes whose product overflows", math.MaxInt, math.MaxInt / 2, math.MaxInt32, 1, FitLetterboxTopLeft, image.Rect(0, 0, 1, 1)},
 		{"nonsense sizes", -3, 0, 0, -1, FitLetterbox, image.Rect(0, 0, 1, 1)},
 	}
 	for _, c := range cases {

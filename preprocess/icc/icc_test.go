@@ -51,6 +51,7 @@ func TestUnusableProfilesAreNamed(t *testing.T) {
 		{"more tags than bytes", with(128, "\x00\x00\x00\xc8"), 3, ErrMalformed},
 		{"absurdly many tags", with(128, "\xff\xff\xff\xff"), 3, ErrMalformed},
 		{"a tag outside", with(tag("rXYZ")+4, "\xff\xff\xff\xf0"), 3, ErrMalformed},
+		{"a tag that ends outside", with(tag("rXYZ")+8, "\xff\xff\xff\xf0"), 3, ErrMalformed},
 		{"a tag too short", with(tag("rTRC")+8, "\x00\x00\x00\x04"), 3, ErrMalformed},
 		{"a colorant of another type", with(data("rXYZ"), "text"), 3, ErrMalformed},
 		{"a curve cut off", with(tag("rTRC")+8, "\x00\x00\x00\x0b"), 3, ErrMalformed},
