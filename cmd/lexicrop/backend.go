@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lexicam/lexicrop/config"
+	"github.com/lexicam/lexicrop/preprocess"
+	"github.com/lexicam/lexicrop/service"
+	"github.com/lexicam/lexicrop/triton"
+	"github.com/lexicam/lexicrop/triton/local"
+)
+
+// backend is the Triton to ask: a local one that belongs to this process, or one elsewhere.
+type backend struct {
+	client *triton.Client
+	local  *local.Server
+}
+
+// openBackend starts a Triton on this machine unless the configuration names one elsewhere.
+func openBackend(ctx context.Context, c *config.Config, log *slog.Logger) (*backend, error) {
+	b := &backend{}
+	options := triton.Options{Address: c.Triton.Address, Header: c.Triton.Headers}
+	var err error
+	if options.TLS, err = c.Triton.TLS.Client(); err != nil {
+		return nil, err
+	}
+	if options.Address == "" {
+		if b.local, err = startLocal(ctx, c, log); err != nil {
+			return nil, err
+		}
+		options.Address, options.LoadConfig = b.local.Address(), b.local.LoadConfig
+	}
+	if b.client, err = triton.Dial(options); err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	return b, nil
+}
+
+func startLocal(ctx context.Context, c *config.Config, log *slog.Logger) (*local.Server, error) {
+	l := c.Triton.Local
+	server, err := local.Start(ctx, local.Options{
+		Install: l.Install, Repository: l.Repository, Models: []string{c.Models.Detector.Name},
+		Profile: l.Profile, Instances: l.Instances, Arguments: l.Arguments,
+		Logger: log.With("from", "triton"),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w\n(`make run` installs a local Triton; --triton-address names one elsewhere)", err)
+	}
+	return server, nil
+}
+
+// close ends the connection and a local Triton. It is not bound by the context that ended the
+// process's work.
+func (b *backend) close() error {
+	var err error
+	if b.client != nil {
+		err = b.client.Close()
+	}
+	if b.local != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		defer cancel()
+		b.local.Stop(ctx)
+	}
+	return err
+}
+
+// register shows how often a local Triton had to be started again.
+func (b *backend) register(registry prometheus.Registerer) {
+	if b.local == nil {
+		return
+	}
+	registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "lexicrop_local_triton_restarts_total", Help: "How often the local Triton died and was started again.",
+	}, func() float64 { return float64(b.local.Restarts()) }))
+}
+
+func newService(c *config.Config, client *triton.Client, registry prometheus.Registerer, log *slog.Logger) *service.Service {
+	return service.New(service.Options{
+		Limits:      limits(c),
+		Detector:    service.ModelName{Name: c.Models.Detector.Name, Version: c.Models.Detector.Version},
+		DecodeSlots: c.Admission.DecodeSlots, DecodeQueue: c.Admission.DecodeQueue,
+		InferSlots: c.Admission.InferSlots, InferQueue: c.Admission.InferQueue,
+		NMS: c.Crop.NMSIoU, RefineBelow: c.Crop.RefineBelow, CropAll: c.Crop.Fallback == config.FallbackFull,
+		LoadTimeout: c.Triton.LoadTimeout,
+	}, client, registry, log)
+}
+
+func limits(c *config.Config) preprocess.Limits {
+	return preprocess.Limits{MaxBytes: int64(c.Limits.MaxBodyBytes), MaxPixels: c.Limits.MaxPixels, MaxSide: c.Limits.MaxSide}
+}

@@ -1,0 +1,163 @@
+package rest
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/lexicam/lexicrop/api"
+	"github.com/lexicam/lexicrop/preprocess"
+	"github.com/lexicam/lexicrop/service"
+)
+
+// cropFormats are the formats that a crop can be answered in.
+var cropFormats = []api.CropFormat{api.CropFormatJPEG, api.CropFormatPNG, api.CropFormatWebP}
+
+// photoField is the field of a form or a JSON object that holds the photo.
+const photoField = "image"
+
+func (s *Server) crop(c echo.Context) error {
+	start := time.Now()
+	upload, err := s.receive(c, photoField)
+	defer upload.release()
+	if err != nil {
+		return err
+	}
+	options, err := parseCropOptions(upload.options, s.cropDefaults(), s.config.Limits.MaxDetections)
+	if err != nil {
+		return err
+	}
+	received := time.Since(start)
+	if options.output == api.OutputImage {
+		return s.cropImage(c, upload.photo, options, start, received)
+	}
+	result, err := s.service.Crop(c.Request().Context(), upload.photo, options.CropOptions)
+	if err != nil {
+		return err
+	}
+	answer := CropResult(result)
+	answer.TimingsMs["read"], answer.TimingsMs["total"] = milliseconds(received), milliseconds(time.Since(start))
+	writeHeaders(c, result, start, received)
+	return c.JSON(http.StatusOK, answer)
+}
+
+func (s *Server) cropImage(c echo.Context, photo []byte, o cropOptions, start time.Time, received time.Duration) error {
+	picture := s.buffers.get()
+	defer s.buffers.put(picture)
+	result, err := s.service.CropImage(c.Request().Context(), photo, o.CropOptions, picture, string(o.format), o.quality)
+	if err != nil {
+		return err
+	}
+	writeHeaders(c, result, start, received)
+	r := result.Crop
+	c.Response().Header().Set("Lexicrop-Crop", fmt.Sprintf("%d,%d,%d,%d", r.Min.X, r.Min.Y, r.Max.X, r.Max.Y))
+	return c.Blob(http.StatusOK, "image/"+string(o.format), picture.Bytes())
+}
+
+func (s *Server) detect(c echo.Context) error { return s.original(c, photoField) }
+
+func (s *Server) detectBase64(c echo.Context) error { return s.original(c, "base64") }
+
+// nothingFound is the original service's answer where it found no artwork.
+var nothingFound = api.Box{0.25, 0.25, 0.75, 0.75}
+
+// original answers as the service that this one replaces: one normalised box, always.
+func (s *Server) original(c echo.Context, field string) error {
+	start := time.Now()
+	upload, err := s.receive(c, field)
+	defer upload.release()
+	if err != nil {
+		return err
+	}
+	if err := refuseOptions(upload.options); err != nil {
+		return err
+	}
+	received := time.Since(start)
+	options := s.cropDefaults().CropOptions
+	options.Detections = 1
+	result, err := s.service.Crop(c.Request().Context(), upload.photo, options)
+	if err != nil {
+		return err
+	}
+	writeHeaders(c, result, start, received)
+	answer := api.DetectResult{Bbox: nothingFound}
+	if len(result.Detections) > 0 {
+		answer.Bbox = normalized(result.Detections[0].Box, result.Image)
+	}
+	return c.JSON(http.StatusOK, answer)
+}
+
+// receive reads the photo and the options of a request.
+func (s *Server) receive(c echo.Context, field string) (*upload, error) {
+	return readUpload(c.Request(), field, int64(s.config.Limits.MaxBodyBytes), s.buffers)
+}
+
+// cropDefaults are the options of a request that has none.
+func (s *Server) cropDefaults() cropOptions {
+	crop := s.config.Crop
+	return cropOptions{
+		CropOptions: service.CropOptions{Detections: crop.Detections, MinScore: crop.MinScore, Padding: crop.Padding},
+		output:      api.OutputJSON,
+		format:      api.CropFormatJPEG,
+		quality:     crop.JPEGQuality,
+	}
+}
+
+// CropResult is r as the API answers it, with the times of its stages.
+func CropResult(r *service.Crop) api.CropResult {
+	answer := api.CropResult{
+		Image: api.Image{
+			Width: r.Image.Width, Height: r.Image.Height,
+			Format: r.Image.Format, Orientation: r.Image.Orientation,
+		},
+		Detections: make([]api.Detection, len(r.Detections)),
+		Model:      api.Model{Name: r.Model.Name, Version: r.Model.Version},
+		TimingsMs:  make(map[string]float64, len(r.Timings)+2),
+		Warnings:   append([]string{}, r.Warnings...),
+	}
+	for i, d := range r.Detections {
+		answer.Detections[i] = api.Detection{
+			Label: d.Label, Score: round(d.Score, 4), Salience: round(d.Salience, 4),
+			Box:           api.Box{round(d.Box.X1, 2), round(d.Box.Y1, 2), round(d.Box.X2, 2), round(d.Box.Y2, 2)},
+			BoxNormalized: normalized(d.Box, r.Image),
+		}
+	}
+	for _, t := range r.Timings {
+		answer.TimingsMs[t.Stage] = milliseconds(t.Duration)
+	}
+	if !r.Crop.Empty() {
+		answer.Crop = &[]int{r.Crop.Min.X, r.Crop.Min.Y, r.Crop.Max.X, r.Crop.Max.Y}
+	}
+	return answer
+}
+
+func normalized(b preprocess.Box, image preprocess.Info) api.Box {
+	w, h := float64(image.Width), float64(image.Height)
+	return api.Box{round(b.X1/w, 6), round(b.Y1/h, 6), round(b.X2/w, 6), round(b.Y2/h, 6)}
+}
+
+// round leaves out digits that mean nothing and cost the phone bytes.
+func round(x float64, digits int) float64 {
+	scale := math.Pow10(digits)
+	return math.Round(x*scale) / scale
+}
+
+// writeHeaders says in headers which model answered and where the time went.
+func writeHeaders(c echo.Context, r *service.Crop, start time.Time, received time.Duration) {
+	var timing strings.Builder
+	fmt.Fprintf(&timing, "read;dur=%g", milliseconds(received))
+	for _, t := range r.Timings {
+		fmt.Fprintf(&timing, ", %s;dur=%g", t.Stage, milliseconds(t.Duration))
+	}
+	fmt.Fprintf(&timing, ", total;dur=%g", milliseconds(time.Since(start)))
+	c.Response().Header().Set("Server-Timing", timing.String())
+	c.Response().Header().Set("Lexicrop-Model", r.Model.Name+"/"+r.Model.Version)
+}
+
+func milliseconds(d time.Duration) float64 {
+	return round(float64(d)/float64(time.Millisecond), 2)
+}

@@ -1,0 +1,49 @@
+package rest
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/lexicam/lexicrop/api"
+	"github.com/lexicam/lexicrop/service"
+)
+
+func (s *Server) models(c echo.Context) error {
+	statuses := s.service.Models()
+	answer := api.Models{Models: make([]api.ModelStatus, len(statuses))}
+	for i, m := range statuses {
+		answer.Models[i] = modelStatus(m)
+	}
+	return c.JSON(http.StatusOK, answer)
+}
+
+func modelStatus(m service.ModelStatus) api.ModelStatus {
+	status := api.ModelStatus{Task: m.Task, Name: m.Name, Ready: m.Ready}
+	if m.Reason != "" {
+		status.Reason = &m.Reason
+	}
+	if m.Version != "" {
+		status.Version = &m.Version
+	}
+	if m.Contract != nil {
+		status.Labels = &m.Contract.Labels
+		status.Input = &struct {
+			Height int `json:"height"`
+			Width  int `json:"width"`
+		}{m.Contract.Input.Height, m.Contract.Input.Width}
+		if m.Contract.Fingerprint != "" {
+			status.Fingerprint = &m.Contract.Fingerprint
+		}
+	}
+	return status
+}
+
+func (s *Server) limits(c echo.Context) error {
+	l := s.config.Limits
+	return c.JSON(http.StatusOK, api.Limits{
+		Formats: s.service.Formats(), CropFormats: cropFormats,
+		MaxBodyBytes: int64(l.MaxBodyBytes), MaxPixels: l.MaxPixels, MaxSide: l.MaxSide, MaxDetections: l.MaxDetections,
+		RequestTimeoutSeconds: s.config.Server.RequestTimeout.Seconds(),
+	})
+}

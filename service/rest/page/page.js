@@ -1,0 +1,93 @@
+const byId = (id) => document.getElementById(id);
+const colours = ["#00c48c", "#ffb300", "#3d8bfd", "#e83e8c", "#9b59b6"];
+
+let latest = 0;
+
+async function show(file) {
+  const turn = ++latest;
+  say("Looking …");
+  try {
+    const found = await ask("v1/crop?detections=5", file).then((r) => r.json());
+    const crop = found.crop ? await ask("v1/crop?output=image", file).then((r) => r.blob()) : null;
+    if (turn !== latest) return;
+    await draw(file, found);
+    list(found);
+    showCrop(crop);
+    byId("result").hidden = false;
+    const works = found.detections.length;
+    say(works === 0 ? "No artwork was found." : works === 1 ? "One work was found." : `${works} works were found.`);
+  } catch (error) {
+    if (turn !== latest) return;
+    byId("result").hidden = true;
+    say(error.message, true);
+  }
+}
+
+async function ask(path, file) {
+  const response = await fetch(path, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } });
+  if (response.ok) return response;
+  const problem = await response.json().catch(() => ({}));
+  throw new Error([problem.title ?? `Status ${response.status}`, problem.detail].filter(Boolean).join(": "));
+}
+
+async function draw(file, found) {
+  const canvas = byId("photo");
+  const { width, height } = found.image;
+  const scale = Math.min(1, 1200 / Math.max(width, height));
+  canvas.width = Math.round(width * scale);
+  canvas.height = Math.round(height * scale);
+  const context = canvas.getContext("2d");
+  try {
+    // Browsers turn a photo upright by themselves, as the service does.
+    context.drawImage(await createImageBitmap(file), 0, 0, canvas.width, canvas.height);
+  } catch {
+    // A format that this browser cannot show (HEIC, TIFF): the boxes alone.
+    context.fillStyle = "#888";
+    context.fillRect(0, 0, canvas.width, canvas.height);
+  }
+  context.lineWidth = Math.max(2, canvas.width / 250);
+  context.font = `${Math.max(12, canvas.width / 50)}px system-ui`;
+  found.detections.forEach(({ label, box }, i) => {
+    const [x1, y1, x2, y2] = box.map((edge) => edge * scale);
+    context.strokeStyle = context.fillStyle = colours[i % colours.length];
+    context.strokeRect(x1, y1, x2 - x1, y2 - y1);
+    context.fillText(`${i + 1} ${label}`, x1 + 6, y2 - 8);
+  });
+}
+
+function list(found) {
+  byId("works").replaceChildren(...found.detections.map(({ label, score, salience, box }, i) => {
+    const row = document.createElement("tr");
+    for (const text of [`${i + 1} ${label}`, score.toFixed(2), salience.toFixed(2), box.map(Math.round).join(", ")]) {
+      row.insertCell().textContent = text;
+    }
+    return row;
+  }));
+  byId("timings").textContent = Object.entries(found.timings_ms).map(([stage, ms]) => `${stage} ${ms} ms`).join(" · ");
+  byId("answer").textContent = JSON.stringify(found, null, 2);
+}
+
+function showCrop(blob) {
+  const image = byId("crop");
+  const save = byId("save");
+  if (image.src) URL.revokeObjectURL(image.src);
+  image.hidden = save.hidden = !blob;
+  if (!blob) return;
+  image.src = save.href = URL.createObjectURL(blob);
+}
+
+function say(text, isError = false) {
+  byId("message").textContent = text;
+  byId("message").classList.toggle("error", isError);
+}
+
+const drop = byId("drop");
+byId("file").addEventListener("change", (event) => event.target.files[0] && show(event.target.files[0]));
+for (const type of ["dragover", "dragleave", "drop"]) {
+  document.addEventListener(type, (event) => {
+    event.preventDefault();
+    drop.classList.toggle("over", type === "dragover");
+    if (type === "drop" && event.dataTransfer.files[0]) show(event.dataTransfer.files[0]);
+  });
+}
+document.addEventListener("paste", (event) => event.clipboardData.files[0] && show(event.clipboardData.files[0]));

@@ -1,0 +1,103 @@
+// Package service does the job: it finds the artwork in a photo and crops it. It decides what is
+// decoded and inferred when, keeps the models ready, and knows nothing of HTTP.
+package service
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lexicam/lexicrop/preprocess"
+	"github.com/lexicam/lexicrop/triton"
+)
+
+// Options says how a Service works. The zero value of a number means what its comment says.
+type Options struct {
+	// Limits bound a photo, checked on its header.
+	Limits preprocess.Limits
+	// Detector is the model that finds the works.
+	Detector ModelName
+	// DecodeSlots is how many pictures are decoded at once (0: one a core), DecodeQueue how many wait.
+	DecodeSlots, DecodeQueue int
+	// InferSlots is how many inferences are under way at once (0: two a core, so that one is on its
+	// way while one is computed), InferQueue how many wait.
+	InferSlots, InferQueue int
+	// NMS is the IoU from which two boxes are the same work.
+	NMS float64
+	// RefineBelow is the share of the photo's area under which a work is looked at again, closer;
+	// 0 never does.
+	RefineBelow float64
+	// CropAll makes the whole photo the crop where nothing is found.
+	CropAll bool
+	// LoadTimeout bounds the loading of a model by Triton.
+	LoadTimeout time.Duration
+}
+
+// Service finds and crops artworks. It is safe for concurrent use.
+type Service struct {
+	options  Options
+	log      *slog.Logger
+	metrics  *metrics
+	decoding *gate
+	infering *gate
+	detector *model
+	stop     context.CancelFunc
+	running  sync.WaitGroup
+}
+
+// New returns a service that infers through client. It begins to make its models ready in the
+// background and is usable at once: until a model is ready, answers are errors of
+// CodeModelNotReady. The caller closes it, and the client after it.
+func New(o Options, client *triton.Client, registry prometheus.Registerer, log *slog.Logger) *Service {
+	cores := runtime.GOMAXPROCS(0)
+	if o.DecodeSlots == 0 {
+		o.DecodeSlots = cores
+	}
+	if o.InferSlots == 0 {
+		o.InferSlots = 2 * cores
+	}
+	s := &Service{
+		options:  o,
+		log:      log,
+		decoding: newGate("decoding", o.DecodeSlots, o.DecodeQueue),
+		infering: newGate("inference", o.InferSlots, o.InferQueue),
+	}
+	s.metrics = newMetrics(registry, s.decoding, s.infering)
+	s.detector = newModel(o.Detector, client, s.metrics, log)
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stop = cancel
+	s.running.Go(func() { s.detector.watch(ctx, o.LoadTimeout) })
+	return s
+}
+
+// Close stops what runs in the background. Requests under way may fail.
+func (s *Service) Close() {
+	s.stop()
+	s.running.Wait()
+}
+
+// Models tells the state of every configured model.
+func (s *Service) Models() []ModelStatus { return []ModelStatus{s.detector.status()} }
+
+// Formats lists the formats of photos that are taken.
+func (s *Service) Formats() []string { return preprocess.Formats() }
+
+// WaitReady returns when every model is ready, or with the reason why not when ctx ends.
+func (s *Service) WaitReady(ctx context.Context) error {
+	for {
+		status := s.detector.status()
+		if status.Ready {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the model %s is not ready: %s: %w", status.Name, status.Reason, ctx.Err())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}

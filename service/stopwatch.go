@@ -1,0 +1,43 @@
+package service
+
+import "time"
+
+// Timing is how long one stage of a request took.
+type Timing struct {
+	Stage    string
+	Duration time.Duration
+}
+
+// The stages of a request, in their order.
+const (
+	StageQueue     = "queue"     // waiting for a slot, both gates together
+	StageDecode    = "decode"    // bytes to pixels
+	StageLetterbox = "letterbox" // pixels to the network's input
+	StageInfer     = "infer"     // Triton, there and back
+	StageRefine    = "refine"    // the second look at a small work
+	StageEncode    = "encode"    // the cropped picture
+)
+
+// stopwatch splits the time of one request among stages. A stage may be lapped several times.
+type stopwatch struct {
+	last    time.Time
+	timings []Timing
+}
+
+func startStopwatch() *stopwatch {
+	return &stopwatch{last: time.Now(), timings: make([]Timing, 0, 8)}
+}
+
+// lap counts the time since the last lap for stage.
+func (s *stopwatch) lap(stage string) {
+	now := time.Now()
+	spent := now.Sub(s.last)
+	s.last = now
+	for i := range s.timings {
+		if s.timings[i].Stage == stage {
+			s.timings[i].Duration += spent
+			return
+		}
+	}
+	s.timings = append(s.timings, Timing{stage, spent})
+}
