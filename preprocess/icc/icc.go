@@ -25,22 +25,27 @@ var (
 // leaves colours as they are. It is immutable and safe for concurrent use.
 type Transform struct {
 	// contribution[c][v] is what value v of channel c adds to the linear red,
-	// green and blue of sRGB, in lanes; the biases are in channel 0.
+	// green and blue of sRGB, in lanes; biases is in channel 0.
 	contribution [3][256]uint64
 	encode       *[1 << encodeBits]byte
 }
 
 // A word carries linear red, green and blue in three lanes of 21 bits, so that
-// three additions do a whole pixel. A lane is value<<unitBits + bias: room for
-// -maxGain..maxGain, of which 0..1 is inside sRGB.
+// three additions do a whole pixel. A lane is bias + light*unit. Inside the sRGB
+// gamut the bits from unitBits up are then those of bias, which one comparison
+// tells for all lanes, and the upper encodeBits of those below index the curve.
 const (
 	laneBits   = 21
-	laneMask   = 1<<laneBits - 1
 	unitBits   = 16
-	unit       = 1 << unitBits
+	unit       = 1<<unitBits - 4 // keeps white inside in spite of rounding
 	maxGain    = 15
 	bias       = maxGain << unitBits
 	encodeBits = 14 // one step is at most a fifth of an 8-bit level
+
+	lanes      = 1 | 1<<laneBits | 1<<(2*laneBits)
+	biases     = lanes * bias
+	gamutMask  = lanes * (1<<laneBits - 1<<unitBits)
+	encodeMask = 1<<encodeBits - 1
 )
 
 // New reads a profile. components is the number of components that the picture
@@ -79,20 +84,27 @@ func (t *Transform) Apply(pix []byte) {
 		return
 	}
 	red, green, blue, encode := &t.contribution[0], &t.contribution[1], &t.contribution[2], t.encode
+	const spare = unitBits - encodeBits
 	for i := 0; i+2 < len(pix); i += 3 {
 		p := (*[3]byte)(pix[i:])
 		sum := red[p[0]] + green[p[1]] + blue[p[2]]
-		p[0] = encode[index(sum)]
-		p[1] = encode[index(sum>>laneBits)]
-		p[2] = encode[index(sum>>(2*laneBits))]
+		if (sum^biases)&gamutMask != 0 {
+			sum = clip(sum)
+		}
+		p[0] = encode[sum>>spare&encodeMask]
+		p[1] = encode[sum>>(laneBits+spare)&encodeMask]
+		p[2] = encode[sum>>(2*laneBits+spare)&encodeMask]
 	}
 }
 
-// index takes the lowest lane to its place in the encode table, out of gamut
-// colours to the nearest end.
-func index(lane uint64) int {
-	v := min(max(int(lane&laneMask)-bias, 0), unit-1)
-	return v >> (unitBits - encodeBits) & (1<<encodeBits - 1)
+// clip takes lanes outside the gamut to the nearest end of it.
+func clip(sum uint64) uint64 {
+	var clipped uint64
+	for shift := 0; shift < 3*laneBits; shift += laneBits {
+		light := int(sum>>shift&(1<<laneBits-1)) - bias
+		clipped |= uint64(min(max(light, 0), 1<<unitBits-1)) << shift
+	}
+	return clipped
 }
 
 // fromPCS is linear sRGB from XYZ under D50: the inverse of the sRGB primaries

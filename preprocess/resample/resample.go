@@ -43,8 +43,9 @@ type Region struct{ X1, Y1, X2, Y2 float64 }
 // and may have fractional edges; what lies outside src is cut off, but the
 // filter reaches beyond the region where src has pixels there, as Pillow's
 // resize(box=...) does. dst has the upright shape and must not overlap src.
-// It allocates nothing beyond pooled buffers. An empty dst or src is left as it
-// is; views whose Pix is too short for their size panic.
+// An empty dst or src is left as it is; views whose Pix is too short for their
+// size panic. Resize allocates nothing beyond pooled buffers and is safe for
+// concurrent use.
 func Resize(dst, src RGB, region Region, o Orientation) {
 	if dst.Width <= 0 || dst.Height <= 0 || src.Width <= 0 || src.Height <= 0 {
 		return

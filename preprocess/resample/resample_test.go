@@ -2,6 +2,7 @@ package resample
 
 import (
 	"math"
+	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -201,6 +202,25 @@ func TestToStoredIsTheWayBackOfOrient(t *testing.T) {
 			t.Fatalf("stored pixel at %v is %d, want %d", r, got, want)
 		}
 	})
+}
+
+// TestConcurrentCallsShareNothing is for the race detector too.
+func TestConcurrentCallsShareNothing(t *testing.T) {
+	for o := Upright; o <= Rotate270; o++ {
+		src := noise(60+int(o), 40)
+		want := blank(30, 20)
+		new(scratch).resize(newWriter(want, o), src, whole(src))
+		t.Run(strconv.Itoa(int(o)), func(t *testing.T) {
+			t.Parallel()
+			for range 50 {
+				got := blank(30, 20)
+				Resize(got, src, whole(src), o)
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Fatalf("(-alone +beside others):\n%s", diff)
+				}
+			}
+		})
+	}
 }
 
 func TestResizeAllocatesNothingOnceWarm(t *testing.T) {
