@@ -13,19 +13,21 @@ import (
 
 	"github.com/lexicam/lexicrop/preprocess/header"
 	"github.com/lexicam/lexicrop/preprocess/heif"
+	"github.com/lexicam/lexicrop/preprocess/resample"
 )
 
 // still is a decoded first frame, placed by its bounds on the canvas whose part
 // from (0, 0) on is shown.
 type still struct {
 	image.Image
-	canvas  image.Rectangle
-	release func()
+	canvas      image.Rectangle
+	orientation resample.Orientation
+	release     func()
 }
 
-// decodeOther decodes whole what is not a JPEG and keeps the part that p
-// shall show, in stored pixels.
-func (s *Source) decodeOther(p *Picture, stored image.Rectangle) error {
+// decodeOther decodes whole what is not a JPEG and keeps the part r (upright
+// pixels), which it places in p.
+func (s *Source) decodeOther(p *Picture, r image.Rectangle) error {
 	m, err := s.decodeWhole()
 	if err != nil {
 		return err
@@ -36,6 +38,8 @@ func (s *Source) decodeOther(p *Picture, stored image.Rectangle) error {
 	if !m.Bounds().In(m.canvas) {
 		return fmt.Errorf("%w: picture %v outside %v", errCorrupt, m.Bounds(), m.canvas)
 	}
+	p.orientation = m.orientation
+	stored := s.stored(r, m.orientation)
 	p.allocate(stored.Dx(), stored.Dy())
 	overWhite(p.rgb, stored, m.Image)
 	return nil
@@ -50,7 +54,11 @@ func (s *Source) decodeWhole() (m still, err error) {
 		}
 	}()
 	h := &s.header
-	m = still{canvas: image.Rect(0, 0, h.Width, h.Height), release: func() {}}
+	m = still{
+		canvas:      image.Rect(0, 0, h.Width, h.Height),
+		orientation: s.orientation,
+		release:     func() {},
+	}
 	r := bytes.NewReader(s.data)
 	switch h.Format {
 	case header.PNG:
@@ -81,13 +89,14 @@ func (s *Source) decodeHEIF(m still) (still, error) {
 		return still{}, err
 	}
 	m.release = p.Release
+	if p.Turned {
+		m.Image, m.orientation = p.Image, resample.Upright
+		m.canvas = image.Rect(0, 0, s.info.Width, s.info.Height)
+		return m, nil
+	}
 	m.canvas = coded
 	switch i := p.Image.(type) {
-	case *heif.RGB:
-		i.Rect = i.Rect.Add(coded.Min)
 	case *image.RGBA:
-		i.Rect = i.Rect.Add(coded.Min)
-	case *image.NRGBA:
 		i.Rect = i.Rect.Add(coded.Min)
 	case *image.RGBA64:
 		i.Rect = i.Rect.Add(coded.Min)

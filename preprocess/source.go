@@ -141,12 +141,11 @@ func (s *Source) decode(r image.Rectangle, scale jpeg.Scale, opts []Option) (*Pi
 	if s.warning != "" {
 		p.warnings = append(p.warnings, s.warning)
 	}
-	stored := s.stored(r)
 	var err error
 	if s.header.Format == header.JPEG {
-		err = s.decodeJPEG(p, stored, scale)
+		err = s.decodeJPEG(p, r, scale)
 	} else {
-		err = s.decodeOther(p, stored)
+		err = s.decodeOther(p, r)
 	}
 	if err != nil {
 		p.Release()
@@ -156,18 +155,18 @@ func (s *Source) decode(r image.Rectangle, scale jpeg.Scale, opts []Option) (*Pi
 	return p, nil
 }
 
-// stored maps whole upright pixels to stored ones.
-func (s *Source) stored(r image.Rectangle) image.Rectangle {
-	t := s.orientation.ToStored(
+// stored maps whole upright pixels to those of pixels with orientation o.
+func (s *Source) stored(r image.Rectangle, o resample.Orientation) image.Rectangle {
+	t := o.ToStored(
 		resample.Region{X1: float64(r.Min.X), Y1: float64(r.Min.Y), X2: float64(r.Max.X), Y2: float64(r.Max.Y)},
 		float64(s.info.Width), float64(s.info.Height))
 	return image.Rect(int(t.X1), int(t.Y1), int(t.X2), int(t.Y2))
 }
 
-func (s *Source) decodeJPEG(p *Picture, stored image.Rectangle, scale jpeg.Scale) error {
+func (s *Source) decodeJPEG(p *Picture, r image.Rectangle, scale jpeg.Scale) error {
 	window := jpeg.Whole(s.header.Width, s.header.Height, scale)
 	if scale == jpeg.Full {
-		window.Rect = stored
+		window.Rect = s.stored(r, s.orientation)
 	}
 	p.allocate(window.Rect.Dx(), window.Rect.Dy())
 	warnings, err := jpeg.Decode(p.rgb.Pix, p.rgb.Stride, s.data, window)

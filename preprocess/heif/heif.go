@@ -26,9 +26,11 @@ var (
 
 // Picture is a decoded picture. Its Image is valid until Release.
 type Picture struct {
-	// Image is an *RGB, *image.RGBA, *image.RGBA64 or *image.NRGBA at (0, 0), as
-	// coded: the transformations in the file (irot, imir, clap) are not applied.
+	// Image is an *RGB, *image.RGBA, *image.RGBA64 or *image.NRGBA at (0, 0).
 	image.Image
+	// Turned tells that the transformations in the file (irot, imir, clap) are
+	// applied; otherwise the picture is as coded.
+	Turned  bool
 	release func()
 }
 

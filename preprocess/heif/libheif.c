@@ -121,7 +121,6 @@ static void decode_primary(const libheif *lib, context *ctx, libheif_picture *ou
     out->unsupported = 1;
     goto done;
   }
-  options->ignore_transformations = 1;
   options->convert_hdr_to_8bit = 1;
   out->alpha = lib->has_alpha(picture);
   out->premultiplied = out->alpha && lib->premultiplied(picture);

@@ -38,7 +38,7 @@ func decodeSystem(data []byte, maxSide int) (Picture, error) {
 		}
 		return Picture{}, fmt.Errorf("%w: %s", kind, C.GoString(&decoded.message[0]))
 	}
-	return Picture{Image: view(decoded), release: func() { C.libheif_release(lib, decoded) }}, nil
+	return Picture{Image: view(decoded), Turned: true, release: func() { C.libheif_release(lib, decoded) }}, nil
 }
 
 // view is the library's memory as an image.

@@ -20,9 +20,9 @@ typedef struct {
   char message[160];        // the error
 } libheif_picture;
 
-// libheif_decode decodes the primary picture to interleaved 8-bit RGB(A) as it
-// is coded: neither turned nor mirrored nor cropped. It keeps no pointer to
-// data. Pictures beyond max_side are refused by the library.
+// libheif_decode decodes the primary picture to interleaved 8-bit RGB(A), with
+// the transformations in the file applied. It keeps no pointer to data. Pictures
+// beyond max_side are refused by the library.
 void libheif_decode(const libheif *lib, const uint8_t *data, size_t size,
                     int max_side, libheif_picture *out);
 
