@@ -93,3 +93,11 @@ func (w Window) check(dst []byte, stride int) error {
 	}
 	return nil
 }
+
+func checkEncode(pix []byte, stride, width, height int) error {
+	if width <= 0 || height <= 0 || width > 65500 || height > 65500 ||
+		stride < 3*width || len(pix) < (height-1)*stride+3*width {
+		return errors.New("jpeg: no such picture to encode")
+	}
+	return nil
+}

@@ -59,9 +59,8 @@ func Decode(dst []byte, stride int, data []byte, window Window) (warnings []stri
 // Encode writes width x height RGB pixels as a baseline JPEG (4:2:0) of quality
 // 1..100, with the ICC profile unless that is empty.
 func Encode(w io.Writer, pix []byte, stride, width, height, quality int, profile []byte) error {
-	if width <= 0 || height <= 0 || width > 65500 || height > 65500 ||
-		stride < 3*width || len(pix) < (height-1)*stride+3*width {
-		return errors.New("jpeg: no such picture to encode")
+	if err := checkEncode(pix, stride, width, height); err != nil {
+		return err
 	}
 	var report C.turbo_report
 	var out *C.uint8_t
