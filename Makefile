@@ -1,0 +1,71 @@
+# What there is to do; `make` alone lists it. Everything that is downloaded or
+# built goes to build/ and ~/.cache/lexicrop.
+#
+#   make run ARGS="--server-address :9000"    a flag of the service
+#   make test GOTESTFLAGS="-run Crop -v"      a flag of go test
+#   make test PACKAGES=./preprocess/...       one part
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# The Go that .ci/prepare fetched where the machine's own is missing or too old.
+export PATH := $(CURDIR)/build/go/bin:$(PATH)
+
+PACKAGES ?= ./...
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | column -t -s '|'
+
+.PHONY: run
+run: setup build ## serve on :8080 with a Triton on this machine; sets up what that needs
+	exec build/lexicrop serve $(ARGS)
+
+.PHONY: setup
+setup:
+	.ci/prepare
+	triton/local/setup.sh
+
+.PHONY: build
+build: ## build the command build/lexicrop
+	.ci/prepare
+	go build -o build/lexicrop ./cmd/lexicrop
+
+.PHONY: test
+test: setup ## run the tests, a real Triton included; those of training where it is set up, and in CI
+	go test $(GOTESTFLAGS) $(PACKAGES)
+	@if [ -d build/training ] || [ "$(CI)" = true ]; then $(MAKE) --no-print-directory test-training; fi
+
+.PHONY: test-training
+test-training: ## run the tests of training/ (the first time, about 2 GB are downloaded)
+	.ci/prepare
+	training/setup.sh
+	cd training && ../build/training/bin/python -m pytest $(PYTESTFLAGS)
+
+.PHONY: lint
+lint: ## check style, imports, module files, generated code and scripts
+	.ci/prepare
+	.ci/lint
+
+.PHONY: fuzz
+fuzz: setup ## run every fuzz target for FUZZTIME (default 30s)
+	.ci/fuzz $(FUZZTIME)
+
+.PHONY: bench
+bench: setup ## run the benchmarks and print the machine's name with them
+	@echo "machine: $$(uname -srm), $$(nproc) cores, $$(sed -n 's/^model name.*: //p;' /proc/cpuinfo | head -1)"
+	go test -run '^$$' -bench . -benchmem $(GOTESTFLAGS) $(PACKAGES)
+
+.PHONY: generate
+generate: ## make all generated code again (every generate.sh)
+	.ci/prepare
+	.ci/generate
+
+.PHONY: generate-testdata
+generate-testdata: ## make the test pictures again (every testdata/generate.sh)
+	.ci/prepare
+	@set -e; for script in $$(git ls-files '*testdata/generate.sh'); do echo "$$script"; "$$script"; done
+
+.PHONY: clean
+clean: ## remove build/: all that was built or downloaded here
+	rm -rf build
