@@ -1,7 +1,9 @@
 package config
 
 import (
+	"iter"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -61,7 +63,7 @@ func leavesOf(t reflect.Type, prefix string, index []int) []leaf {
 	var all []leaf
 	for field := range fields(t) {
 		key := prefix + field.Tag.Get("key")
-		path := append(index[:len(index):len(index)], field.Index...)
+		path := slices.Concat(index, field.Index)
 		if isSection(field.Type) {
 			all = append(all, leavesOf(field.Type, key+".", path)...)
 		} else {
@@ -72,10 +74,10 @@ func leavesOf(t reflect.Type, prefix string, index []int) []leaf {
 }
 
 // fields are the fields of a section that are part of the configuration.
-func fields(t reflect.Type) func(yield func(reflect.StructField) bool) {
+func fields(section reflect.Type) iter.Seq[reflect.StructField] {
 	return func(yield func(reflect.StructField) bool) {
-		for i := range t.NumField() {
-			if f := t.Field(i); f.Tag.Get("key") != "-" && !yield(f) {
+		for field := range section.Fields() {
+			if field.Tag.Get("key") != "-" && !yield(field) {
 				return
 			}
 		}

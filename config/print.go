@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -33,7 +34,7 @@ func (p *printer) section(t reflect.Type, prefix string, index []int, depth int)
 	indent := strings.Repeat("  ", depth)
 	for field := range fields(t) {
 		name := field.Tag.Get("key")
-		path := append(index[:len(index):len(index)], field.Index...)
+		path := slices.Concat(index, field.Index)
 		if isSection(field.Type) && !bytes.HasSuffix(p.out.Bytes(), []byte(":\n")) && p.out.Len() > 0 {
 			p.out.WriteByte('\n')
 		}

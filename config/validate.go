@@ -78,7 +78,7 @@ func leafOf(key string) leaf {
 // outOfRange checks min, max and oneof. It returns what would be right, empty
 // when it is.
 func outOfRange(l leaf, value reflect.Value) string {
-	if oneof := strings.Fields(l.field.Tag.Get("oneof")); oneof != nil && !slices.Contains(oneof, format(value)[0]) {
+	if oneof := strings.Fields(l.field.Tag.Get("oneof")); len(oneof) > 0 && !slices.Contains(oneof, format(value)[0]) {
 		return "it must be one of " + strings.Join(oneof, ", ")
 	}
 	least, hasLeast := bound(l, "min")

@@ -166,7 +166,7 @@ func isList(t reflect.Type) bool {
 
 // parseList is parse for the fields that are lists.
 func parseList(target reflect.Value, texts []string) error {
-	if field, ok := target.Addr().Interface().(*Headers); ok {
+	if field, ok := reflect.TypeAssert[*Headers](target.Addr()); ok {
 		headers, err := parseHeaders(texts)
 		*field = headers
 		return err
