@@ -124,8 +124,8 @@ def wallpaper(rng: Rng, h: int, w: int) -> np.ndarray:
     elif kind < 0.6:  # panels
         step = int(rng.integers(40, 160))
         dark = rng.uniform(0.75, 0.95)
-        wall[:, :: step] *= dark
-        wall[:, 1 :: step] *= 2 - dark
+        wall[:, ::step] *= dark
+        wall[:, 1::step] *= 2 - dark
         if rng.random() < 0.5:
             wall[:: step * 2] *= dark
     elif kind < 0.7:  # bricks
@@ -353,9 +353,9 @@ def _still_life(rng: Rng, assets: Assets, h: int, w: int) -> np.ndarray:
         x, y = int(rng.integers(0, w - cw)), int(min(h - ch, h * rng.uniform(0.6, 0.95) - ch))
         y = max(0, y)
         alpha = cut[:, :, 3:].astype(np.float32) / 255
-        image[y : y + ch, x : x + cw] = (
-            image[y : y + ch, x : x + cw] * (1 - alpha) + cut[:, :, :3] * alpha
-        ).astype(np.uint8)
+        image[y : y + ch, x : x + cw] = (image[y : y + ch, x : x + cw] * (1 - alpha) + cut[:, :, :3] * alpha).astype(
+            np.uint8
+        )
     return cv2.bilateralFilter(image, 5, 40, 5) if rng.random() < 0.5 else image
 
 

@@ -41,9 +41,7 @@ def losses(
     rpn_score, rpn_box = rpn_losses(model.anchors, scores, deltas, targets, model.shape.side)
     with torch.no_grad():
         proposals = model.propose(scores, deltas, peaks)
-        boxes = torch.stack(
-            [head_boxes(p, t, model.shape.side, rng) for p, t in zip(proposals, targets, strict=True)]
-        )
+        boxes = torch.stack([head_boxes(p, t, model.shape.side, rng) for p, t in zip(proposals, targets, strict=True)])
     hidden = model.head(level4, boxes)
     cls, box, salience = head_losses(
         boxes, model.cls(hidden).float(), model.delta(hidden).float(), model.salience(hidden).float().squeeze(-1),

@@ -20,8 +20,8 @@ PAINTING, OBJECT = 1, 2
 # Share of each kind of scene. Real phone photos of paintings are mostly "single" and "pair"; "wall" and "small"
 # are where detectors were weakest.
 KINDS = {
-    "single": 0.27, "pair": 0.11, "wall": 0.15, "small": 0.10, "object-photo": 0.19, "object-scene": 0.13,
-    "empty": 0.05,
+    "single": 0.21, "pair": 0.10, "wall": 0.14, "small": 0.08, "object-photo": 0.25, "object-scene": 0.18,
+    "empty": 0.04,
 }  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def make_scene(assets: Assets, seed: int, index: int, kind: str | None = None) -
     image = photo.taken(rng, photo.lit(rng, image))
     boxes, visible = boxes_of(outlines, image.shape[1], image.shape[0])
     labels_ = np.asarray(labels, np.int64).reshape(-1)
-    seen = visible > 0
+    seen = (visible > 0) & (boxes[:, 2:] - boxes[:, :2] > 1).all(1)
     boxes, labels_, visible = boxes[seen], labels_[seen], visible[seen]
     if rng.random() < 0.5:
         image = np.ascontiguousarray(image[:, ::-1])
@@ -62,13 +62,21 @@ def make_scene(assets: Assets, seed: int, index: int, kind: str | None = None) -
 
 
 def boxes_of(outlines: list[np.ndarray], width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """Bounding boxes [n,4] of outlines [k,2], clipped to the picture, and the share of each that is inside."""
-    if not outlines:
-        return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
-    whole = np.stack([np.concatenate([o.min(0), o.max(0)]) for o in outlines]).astype(np.float32)
-    clipped = whole.clip(0, np.array([width, height, width, height], np.float32))
-    area = np.prod(np.maximum(clipped[:, 2:] - clipped[:, :2], 0), 1)
-    return clipped, (area / np.maximum(np.prod(whole[:, 2:] - whole[:, :2], 1), 1e-6)).astype(np.float32)
+    """Bounding boxes [n,4] of what is inside of the picture of convex outlines [k,2], and how much of each is.
+
+    The outline is clipped before it is boxed: of a slanted work cut by the edge, the box of the rest is smaller
+    than the rest of the box.
+    """
+    picture = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
+    boxes, visible = np.zeros((len(outlines), 4), np.float32), np.zeros(len(outlines), np.float32)
+    for i, outline in enumerate(outlines):
+        hull = cv2.convexHull(outline.astype(np.float32))
+        area, inside = cv2.intersectConvexConvex(hull, picture)
+        if area > 0:
+            points = inside.reshape(-1, 2)
+            boxes[i] = np.concatenate([points.min(0), points.max(0)]).clip(0, [width, height] * 2)
+            visible[i] = min(1.0, area / max(cv2.contourArea(hull), 1e-6))
+    return boxes, visible
 
 
 # --- works on a wall ---
@@ -78,7 +86,7 @@ def _hanging(rng: Rng, assets: Assets, width: int, height: int, kind: str) -> tu
     works, places = _hang(rng, assets, kind)
     room = rng.random() < (0.15 if kind == "wall" else 0.25)
     yaw_limit = {"single": 0.45, "pair": 0.5, "wall": 0.8, "small": 0.6, "empty": 0.4}[kind]
-    view = _view(rng, yaw_limit)
+    view = _view(rng, yaw_limit, places)
     extent = np.concatenate([view_points(view, _corners(p)) for p in places]) if places else None
     view = _aim(rng, view, extent, width, height, kind, places)
     if room:
@@ -160,22 +168,41 @@ def _aim(
     return _similarity(scale, shift[0], shift[1]) @ view
 
 
-def _view(rng: Rng, yaw_limit: float) -> np.ndarray:
-    """Homography from wall units to the image plane of a camera looking at the wall at an angle."""
+def _view(rng: Rng, yaw_limit: float, places: list[np.ndarray]) -> np.ndarray:
+    """Homography from wall units to the image plane of a camera looking at the hanging at an angle.
+
+    The camera turns about the middle of the hanging and stands far enough away that none of it is behind.
+    """
     yaw = rng.normal(0, yaw_limit / 2.2) if rng.random() < 0.8 else rng.uniform(-yaw_limit, yaw_limit) * 1.15
     yaw, pitch = np.clip(yaw, -0.95, 0.95), np.clip(rng.normal(0.04, 0.13), -0.4, 0.45)
     roll = rng.normal(0, 0.035) if rng.random() < 0.93 else rng.normal(0, 0.15)
-    cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
+    cy, sy, cp, sp, cr, sr = (
+        np.cos(yaw),
+        np.sin(yaw),
+        np.cos(pitch),
+        np.sin(pitch),
+        np.cos(roll),
+        np.sin(roll),
+    )
     turn = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]]) @ np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
     turn = turn @ np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    centre = np.array([[1, 0, -0.8], [0, 1, -0.8], [0, 0, 1]])
-    distance = rng.uniform(2.2, 6.0)
+    low = np.min([p[:2] for p in places], 0) if places else np.zeros(2)
+    high = np.max([p[2:] for p in places], 0) if places else np.ones(2)
+    middle = (low + high) / 2
+    centre = np.array([[1, 0, -middle[0]], [0, 1, -middle[1]], [0, 0, 1]])
+    distance = rng.uniform(1.5, 4.5) * max(1.0, 0.75 * float(np.hypot(*(high - low))))
     plane = np.stack([turn[:, 0], turn[:, 1], np.array([0, 0, distance])], 1)
     return plane @ centre
 
 
 def _paste_work(
-    rng: Rng, image: np.ndarray, work: art.Work, place: np.ndarray, view: np.ndarray, drop: np.ndarray, soft: float
+    rng: Rng,
+    image: np.ndarray,
+    work: art.Work,
+    place: np.ndarray,
+    view: np.ndarray,
+    drop: np.ndarray,
+    soft: float,
 ) -> np.ndarray | None:
     """Warps one framed work and its shadow into the photo; returns its inner outline in photo pixels."""
     h, w = work.image.shape[:2]
@@ -323,7 +350,7 @@ def _object_photo(rng: Rng, assets: Assets, width: int, height: int, kind: str) 
     source = sample.pixels()
     h, w = source.shape[:2]
     box = sample.boxes[0]
-    share = rng.uniform(0.98, 1.2) if rng.random() < 0.1 else rng.uniform(0.25, 0.98)
+    share = rng.uniform(0.98, 1.3) if rng.random() < 0.1 else 0.98 - 0.72 * rng.random() ** 1.5
     bw, bh = box[2] - box[0], box[3] - box[1]
     scale = share * min(width / bw, height / bh)
     quiet = _border_deviation(source) < 14
@@ -335,12 +362,14 @@ def _object_photo(rng: Rng, assets: Assets, width: int, height: int, kind: str) 
     if not quiet:  # and may not show its own border
         furthest = np.array([width, height]) - np.array([w, h]) * scale + box[:2] * scale
         corner = np.clip(corner, furthest, box[:2] * scale)
-    stretch = np.exp(rng.normal(0, 0.06))
+    stretch = np.exp(rng.normal(0, 0.09))
     angle = rng.normal(0, 0.06) if rng.random() < 0.5 else 0.0
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.diag([stretch, 1])
     centre, middle = (box[:2] + box[2:]) / 2, corner + size / 2
     linear = turn * scale
     matrix = np.concatenate([linear, (middle - linear @ centre)[:, None]], 1)
+    if rng.random() < 0.35:
+        source = _other_hue(rng, source)
     image = cv2.warpAffine(
         source, matrix, (width, height), flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE if quiet else cv2.BORDER_REFLECT_101,
@@ -358,8 +387,11 @@ def _object_photo(rng: Rng, assets: Assets, width: int, height: int, kind: str) 
 def _object_scene(rng: Rng, assets: Assets, width: int, height: int, kind: str) -> tuple:
     """Cut-out objects standing on a plinth, table or floor, or lying on a ground; sometimes a painting behind."""
     lying = rng.random() < 0.22
-    if rng.random() < 0.45 and not lying:
+    ground = rng.random()
+    if ground < 0.4 and not lying:
         image = _room(rng, assets, width, height)
+    elif ground < 0.6:
+        image = _studio(rng, width, height)
     else:
         image = cv2.resize(art.wallpaper(rng, 300, 300), (width, height))
     outlines, labels = [], []
@@ -367,8 +399,8 @@ def _object_scene(rng: Rng, assets: Assets, width: int, height: int, kind: str) 
     if not lying and rng.random() < 0.75:
         _table(rng, image, int(horizon))
     if not lying and rng.random() < 0.15:
-        view = _view(rng, 0.3)
         works, places = _hang(rng, assets, "single")
+        view = _view(rng, 0.3, places)
         extent = np.concatenate([view_points(view, _corners(p)) for p in places])
         view = _aim(rng, view, extent, width, height, "small", places)
         for work, place in zip(works, places, strict=True):
@@ -377,11 +409,16 @@ def _object_scene(rng: Rng, assets: Assets, width: int, height: int, kind: str) 
                 outlines.append(outline)
                 labels.append(PAINTING)
     count = 1 if rng.random() < 0.65 else int(rng.integers(2, 5))
-    share = rng.uniform(0.1, 0.35) if rng.random() < 0.25 else rng.uniform(0.3, 0.95)
+    share = rng.uniform(0.1, 0.35) if rng.random() < 0.18 else 0.98 - 0.65 * rng.random() ** 1.3
     for i in range(count):
         cut = assets.cutouts[int(rng.integers(len(assets.cutouts)))]
         if rng.random() < 0.5:
             cut = np.ascontiguousarray(cut[:, ::-1])
+        if rng.random() < 0.4:
+            cut = np.dstack([_other_hue(rng, cut[:, :, :3]), cut[:, :, 3]])
+        if rng.random() < 0.5:  # other proportions make other things of the few that there are
+            fx, fy = np.exp(rng.normal(0, 0.18, 2))
+            cut = cv2.resize(cut, None, fx=float(fx), fy=float(fy), interpolation=cv2.INTER_AREA)
         if lying or rng.random() < 0.15:
             cut = _turned(cut, rng.uniform(0, 360) if lying else rng.normal(0, 8))
         own = share * (1 if i == 0 else rng.uniform(0.4, 1.0)) / (1 if count == 1 else 1.3)
@@ -389,8 +426,12 @@ def _object_scene(rng: Rng, assets: Assets, width: int, height: int, kind: str) 
         size = (max(6, int(cut.shape[1] * scale)), max(6, int(cut.shape[0] * scale)))
         cut = cv2.resize(cut, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
         x = int((width - size[0]) * np.clip(rng.normal(0.5, 0.25 if count == 1 else 0.4), -0.1, 1.1))
+        if rng.random() < 0.1:  # cut by the photo's side
+            x = int(rng.choice([-1, 1]) * rng.uniform(0.1, 0.4) * size[0] + (width - size[0]) * (rng.random() > 0.5))
         if lying:
             y = int((height - size[1]) * rng.uniform(0.05, 0.95))
+        elif rng.random() < 0.12:  # or by its lower edge: a bust, a suit of armour
+            y = int(height - size[1] * rng.uniform(0.6, 0.98))
         else:
             foot = min(height * 1.08, horizon + rng.uniform(0.02, 0.9) * (height - horizon))
             y = int(max(foot - size[1], -0.1 * height))
@@ -429,8 +470,32 @@ def _paste_cutout(rng: Rng, image: np.ndarray, cut: np.ndarray, x: int, y: int, 
         if a1 > a0 and b1 > b0:
             part = cast[b0 - sy : b1 - sy, a0 - sx : a1 - sx]
             _blend(image[b0:b1, a0:a1], np.zeros((*part.shape, 3), np.uint8), part)
-    _blend(image[y0:y1, x0:x1], pixels[y0 - y : y1 - y, x0 - x : x1 - x], cut[y0 - y : y1 - y, x0 - x : x1 - x, 3])
-    return np.array([(x, y), (x + w, y), (x + w, y + h), (x, y + h)], np.float64)
+    _blend(
+        image[y0:y1, x0:x1],
+        pixels[y0 - y : y1 - y, x0 - x : x1 - x],
+        cut[y0 - y : y1 - y, x0 - x : x1 - x, 3],
+    )
+    shown = cut[y0 - y : y1 - y, x0 - x : x1 - x, 3] > 127
+    if shown.sum() >= 0.4 * max(1, (cut[:, :, 3] > 127).sum()):
+        # Of an object cut by the photo's edge, the box of what is left in view is narrower than the clipped box.
+        ys, xs = np.nonzero(shown)
+        return _corners(np.array([x0 + xs.min(), y0 + ys.min(), x0 + xs.max() + 1, y0 + ys.max() + 1], np.float64))
+    return _corners(np.array([x, y, x + w, y + h], np.float64))
+
+
+def _studio(rng: Rng, width: int, height: int) -> np.ndarray:
+    """The sweep of a product or catalogue photo: white, black, grey or one colour, running out softly."""
+    tone = rng.choice([rng.uniform(225, 255), rng.uniform(0, 30), rng.uniform(40, 220)])
+    colour = tone + rng.normal(0, 5, 3) + (rng.normal(0, 40, 3) if rng.random() < 0.3 else 0)
+    fall = 1 - rng.uniform(0, 0.4) * np.abs(np.linspace(-1, 1, height) - rng.uniform(-1, 1))[:, None]
+    side = 1 - rng.uniform(0, 0.2) * np.abs(np.linspace(-1, 1, width))[None, :]
+    return np.clip((fall * side)[:, :, None] * colour, 0, 255).astype(np.uint8)
+
+
+def _other_hue(rng: Rng, image: np.ndarray) -> np.ndarray:
+    hsv = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2HSV)
+    hsv[:, :, 0] = (hsv[:, :, 0].astype(np.int16) + int(rng.integers(180))) % 180
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
 
 
 def _table(rng: Rng, image: np.ndarray, horizon: int) -> None:

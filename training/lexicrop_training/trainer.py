@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from lexicrop_training.assets import Assets
-from lexicrop_training.backbone import MobileNet
+from lexicrop_training.backbone import make_backbone
 from lexicrop_training.batches import Examples, batches
 from lexicrop_training.detector import Detector, Shape, load_onnx
 from lexicrop_training.evaluation import evaluate, summary, torch_predictor
@@ -42,6 +42,7 @@ class Config:
     workers: int = 1
     threads: int = 1
     real_share: float = 0.5  # of labelled photos among the examples, when there are any
+    backbone: str = "mobilenet"
     frozen_blocks: int | None = None  # None: as the backbone says
     shape: Shape = field(default_factory=Shape)
     weights: Weights = field(default_factory=Weights)
@@ -61,7 +62,7 @@ Report = Callable[[int, dict], bool]  # called after each evaluation; True ends 
 
 def train(
     run: Path, config: Config, data: Data, backbone: Path | None = None, start: Path | None = None,
-    report: Report | None = None, make_model: Callable[[Config], Detector] | None = None,
+    report: Report | None = None,
 ) -> dict:  # fmt: skip
     """Trains in the folder `run` and returns the last metrics; an unfinished run there is continued.
 
@@ -71,29 +72,36 @@ def train(
         raise DataError("nothing to train on: neither pictures for scenes nor labelled photos")
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    model = make_model(config) if make_model else Detector(config.shape, MobileNet())
+    model = make_detector(config)
     run.mkdir(parents=True, exist_ok=True)
     checkpoint = run / "last.pt"
     state = torch.load(checkpoint, weights_only=False) if checkpoint.exists() else None
     if state is None:
-        _write(run / "config.json", asdict(config) | {"commit": _commit(), "start": str(start), "torch": torch.__version__})
+        _write(
+            run / "config.json",
+            asdict(config) | {"commit": _commit(), "start": str(start), "torch": torch.__version__},
+        )
         (run / "metrics.jsonl").write_text("")
         if start is not None:
             load_onnx(model, start)
         elif backbone is not None:
             model.backbone.load(backbone)
-    elif state["config"] != asdict(config):
+    elif asdict(Config()) | state["config"] != asdict(config):
         raise DataError(f"{run}: holds an unfinished run with another configuration")
     model = model.to(memory_format=torch.channels_last)
-    averaged = Detector(config.shape, type(model.backbone)()) if not make_model else make_model(config)
-    averaged = averaged.to(memory_format=torch.channels_last)
+    averaged = make_detector(config).to(memory_format=torch.channels_last)
     frozen = config.frozen_blocks if config.frozen_blocks is not None else model.backbone.frozen_blocks
     _freeze(model, frozen)
     optimizer = _optimizer(model, config)
     rng = torch.Generator().manual_seed(config.seed)
     step, spent = 0, 0.0
     stream = Examples(
-        data.assets, data.photos, config.shape.side, config.seed, config.real_share, config.steps * config.batch
+        data.assets,
+        data.photos,
+        config.shape.side,
+        config.seed,
+        config.real_share,
+        config.steps * config.batch,
     )
     if state is None:
         if start is None:
@@ -107,7 +115,12 @@ def train(
         rng.set_state(state["rng"])
         step, spent = state["step"], state["spent"]
     unseen = Examples(
-        data.assets, data.photos, config.shape.side, config.seed + 1_000_003, config.real_share, config.validation_scenes
+        data.assets,
+        data.photos,
+        config.shape.side,
+        config.seed + 1_000_003,
+        config.real_share,
+        config.validation_scenes,
     )
     began, totals, metrics = time.monotonic() - spent, {}, {}
     for images, examples in batches(stream, config.batch, step, config.workers):
@@ -167,22 +180,33 @@ def measure(model: Detector, unseen: Examples, validation: dict[str, list[Sample
     return out
 
 
+def make_detector(config: Config) -> Detector:
+    return Detector(config.shape, make_backbone(config.backbone))
+
+
 def load_run(run: Path, file: str = "model.pt") -> tuple[Detector, Config]:
     """The averaged model of a run (or one of its step*.pt) and the run's configuration."""
     path = run / file
     if not path.exists():
         raise DataError(f"{path}: no such file; has the run been trained?")
     config = read_config(run)
-    model = Detector(config.shape, MobileNet())
+    model = make_detector(config)
     model.load_state_dict(torch.load(path, weights_only=True))
     return model.eval(), config
 
 
-def read_config(run: Path) -> Config:
-    raw = json.loads((run / "config.json").read_text())
-    known = {k: v for k, v in raw.items() if k in Config.__dataclass_fields__}
-    shape = {k: tuple(v) if isinstance(v, list) else v for k, v in known.pop("shape").items()}
-    return Config(**(known | {"shape": Shape(**shape), "weights": Weights(**known["weights"])}))
+def read_config(path: Path) -> Config:
+    """config.json of a run (its folder or the file), or the best.json that tuning wrote."""
+    path = path / "config.json" if path.is_dir() else path
+    if not path.exists():
+        raise DataError(f"{path}: no such file")
+    try:
+        raw = json.loads(path.read_text())
+        known = {k: v for k, v in raw.items() if k in Config.__dataclass_fields__}
+        shape = {k: tuple(v) if isinstance(v, list) else v for k, v in known.pop("shape", {}).items()}
+        return Config(**(known | {"shape": Shape(**shape), "weights": Weights(**known.get("weights", {}))}))
+    except (json.JSONDecodeError, TypeError, AttributeError) as err:
+        raise DataError(f"{path}: not a configuration of a run: {err}") from err
 
 
 def _step(model, optimizer, images, targets, config, rng) -> dict[str, float]:  # noqa: ANN001

@@ -1,0 +1,408 @@
+"""The command line: every step from pictures to a served model, one subcommand each."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+
+from lexicrop_training import contract, hardcases, plots, quantize, studies, zoo
+from lexicrop_training.assets import Assets, load_assets
+from lexicrop_training.backbone import packaged_weights
+from lexicrop_training.batches import Examples
+from lexicrop_training.evaluation import MISS, Predictor, Row, evaluate, report, torch_predictor
+from lexicrop_training.export import export, onnx_predictor, openvino_predictor
+from lexicrop_training.geometry import letterbox
+from lexicrop_training.samples import CLASSES, DataError, Sample, check_readable, read_any
+from lexicrop_training.scenes import make_scene
+from lexicrop_training.trainer import Config, Data, load_run, read_config, train
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    cv2.setNumThreads(1)
+    try:
+        options.command(options)
+    except DataError as err:
+        print(f"lexicrop-train: {err}", file=sys.stderr)
+        return 1
+    return 0
+
+
+# --- commands ---
+
+
+def _data(o: argparse.Namespace) -> None:
+    """Checks everything, says what there is, and draws scenes or writes them as a data set."""
+    document: dict = {"sets": {}}
+    for path in o.photos:
+        samples = read_any(path, o.images)
+        check_readable(samples)
+        strata = [studies.stratum(s) for s in samples]
+        document["sets"][str(path)] = {s: strata.count(s) for s in sorted(set(strata))}
+    if o.assets:
+        assets = load_assets(o.assets)
+        document["assets"] = {
+            "artworks": len(assets.artworks), "backgrounds": len(assets.backgrounds),
+            "cutouts": len(assets.cutouts), "object_photos": len(assets.object_photos),
+        }  # fmt: skip
+        scenes = [make_scene(assets, o.seed, i) for i in range(o.scenes)]
+        kinds = [s.kind for s in scenes]
+        document["scenes"] = {k: kinds.count(k) for k in sorted(set(kinds))}
+        if scenes:
+            colours = (plots.GREEN, plots.BLUE)
+            plots.sheet(
+                o.out / "scenes.png",
+                [(s.image, [(b, colours[c - 1]) for b, c in zip(s.boxes, s.labels, strict=True)], s.kind)
+                 for s in scenes[:60]], columns=10, cell=180,
+            )  # fmt: skip
+        if o.write:
+            _write_coco(o.out, scenes)
+    if not document["sets"] and not o.assets:
+        raise DataError("name --assets, --photos or both")
+    _print(document, o.out / "data.json")
+
+
+def _train(o: argparse.Namespace) -> None:
+    config = _config(o)
+    data = Data(_assets(o), _photos(o), _validation(o))
+    for samples in (data.photos, *data.validation.values()):
+        check_readable(samples)
+    _print(train(o.run, config, data, _backbone(o, config), o.start))
+    plots.learning_curves(o.run)
+
+
+def _tune(o: argparse.Namespace) -> None:
+    config = _config(o)
+    chosen = studies.tune(
+        o.out, config, Data(_assets(o), _photos(o), {}), o.wide, o.narrow, _backbone(o, config), o.start
+    )
+    _print(asdict(chosen))
+
+
+def _crossval(o: argparse.Namespace) -> None:
+    config = _config(o)
+    samples = [s.with_image(s.pixels()) for s in _photos(o)]
+    strata = [studies.stratum(s) for s in samples]
+    if o.scenes:
+        assets = _assets(o)
+        if assets is None:
+            raise DataError("--scenes needs --assets")
+        made, kinds = studies.composed(assets, o.scenes, config.seed)
+        samples, strata = samples + made, strata + kinds
+    _print(studies.crossval(o.out, config, samples, strata, o.folds, o.start, _backbone(o, config)))
+
+
+def _learning_curve(o: argparse.Namespace) -> None:
+    if o.of:
+        print(*plots.learning_curves(o.of), sep="\n")
+        return
+    config = _config(o)
+    data = Data(_assets(o), _photos(o), _validation(o))
+    _print(studies.data_curve(o.out, config, data, o.shares, o.start, _backbone(o, config)))
+
+
+def _evaluate(o: argparse.Namespace) -> None:
+    predict, side = _predictor(o.model, o.checkpoint, o.engine)
+    document: dict = {"model": str(o.model), "engine": o.engine, "sets": {}}
+    for path in o.photos:
+        samples = read_any(path, o.images)
+        rows = evaluate(predict, samples, side)
+        if not rows:
+            raise DataError(f"{path}: no picture with a work in it")
+        document["sets"][path.name] = report(rows)
+        plots.write_csv(
+            o.out / f"{path.stem}.csv",
+            ["file", "iou_main", "iou_best", "label", "label_right", "score", "x1", "y1", "x2", "y2"],
+            [[r.file, r.iou_main, r.iou_best, CLASSES[r.label - 1], r.label_right, r.score, *r.box] for r in rows],
+        )
+        _worst(o.out / f"{path.stem}-worst.png", rows, samples, o.worst)
+    print(f"{'set':<16}{'photos':>7}{'IoU main':>10}{'missed':>8}{'IoU best':>10}{'missed':>8}{'label':>8}")
+    for name, r in document["sets"].items():
+        print(
+            f"{name:<16}{r['photos']:>7}{100 * r['iou_main']:>9.1f}%{r['misses_main']:>8}"
+            f"{100 * r['iou_best']:>9.1f}%{r['misses_best']:>8}{100 * r['labels_right']:>7.0f}%"
+        )
+    _write_json(o.out / "evaluation.json", document)
+
+
+def _hard_cases(o: argparse.Namespace) -> None:
+    predict, side = _predictor(o.model, o.checkpoint, o.engine)
+    second = _predictor(o.second, "model.pt", o.engine)[0] if o.second else None
+    cases = hardcases.rank(o.pictures, predict, side, second)
+    hardcases.write(o.out, cases, o.shown)
+    for case in cases[: o.shown]:
+        print(f"{case.score:.3f}  {case.path}")
+
+
+def _export(o: argparse.Namespace) -> None:
+    model, config = load_run(o.run, o.checkpoint)
+    export(model, o.out, config.shape.side, half=not o.full)
+    images = np.full((4, config.shape.side, config.shape.side, 3), 114, np.uint8)
+    images[1:] = np.random.default_rng(0).integers(0, 256, images[1:].shape)
+    for predict in (onnx_predictor(o.out), openvino_predictor(o.out)):
+        if not all(np.isfinite(part).all() for part in predict(images)):
+            raise DataError(f"{o.out}: the exported model answers with numbers that are not finite")
+    print(f"{o.out}: {o.out.stat().st_size / 1e6:.1f} MB")
+    if o.sign:
+        print("fingerprint", contract.sign(o.sign))
+
+
+def _quantize(o: argparse.Namespace) -> None:
+    samples = [s for path in o.photos for s in read_any(path, o.images)]
+    assets = _assets(o)
+    if assets is None:
+        raise DataError("quantize calibrates on composed scenes: name --assets")
+    side = _side(o.model)
+    images = [letterbox(make_scene(assets, 77, i).image, side)[0] for i in range(o.calibration)]
+    held, _ = studies.composed(assets, o.judged, 78)
+    keep: list[str] = []
+    document: dict = {}
+    if o.leave:
+        keep, losses = quantize.sensitive(o.model, images, held, side, o.method, o.leave)
+        document["sensitivity"] = losses
+    quantize.quantize(o.model, o.out, images, o.method, keep)
+    document["kept_in_float"] = keep
+    engines = {
+        "onnxruntime": onnx_predictor, "openvino-f32": openvino_predictor,
+        "openvino-bf16": lambda p: openvino_predictor(p, "bf16"),
+    }  # fmt: skip
+    for label, path in (("float", o.model), ("int8", o.out)):
+        for engine, make in engines.items():
+            predict = make(path)
+            entry = {"ms": round(quantize.latency(predict, side), 2)}
+            if samples:
+                entry |= report(evaluate(predict, samples, side))
+            document[f"{label} {engine}"] = entry
+    _print(document, o.out.with_suffix(".json"))
+
+
+def _torchvision(o: argparse.Namespace) -> None:
+    model = zoo.build(o.name, o.weights, o.side)
+    examples = Examples(_assets(o), _photos(o), o.side, o.seed, o.real_share, o.steps * o.batch)
+    history = zoo.finetune(model, examples, o.steps, o.batch, o.lr, o.workers)
+    o.out.mkdir(parents=True, exist_ok=True)
+    plots.write_csv(o.out / "loss.csv", ["step", "loss"], list(enumerate(history, 1)))
+    zoo.export_original(model, o.out / "original.onnx")
+    zoo.export_fixed(model, o.out / "fixed.onnx", o.side)
+    print(o.out / "original.onnx", o.out / "fixed.onnx", sep="\n")
+
+
+# --- what commands share ---
+
+
+def _config(o: argparse.Namespace) -> Config:
+    config = read_config(o.config) if o.config else Config()
+    names = (
+        "steps",
+        "batch",
+        "seed",
+        "lr",
+        "minutes",
+        "workers",
+        "threads",
+        "real_share",
+        "backbone",
+        "evaluate_every",
+    )
+    config = replace(config, **{n: getattr(o, n) for n in names if getattr(o, n) is not None})
+    if o.side is not None:
+        config = replace(config, shape=replace(config.shape, side=o.side))
+    if config.shape.side % 32:
+        raise DataError(f"--side {config.shape.side}: must be a multiple of 32")
+    if config.steps < 1 or config.batch < 1:
+        raise DataError("--steps and --batch must be at least 1")
+    return config
+
+
+def _assets(o: argparse.Namespace) -> Assets | None:
+    return load_assets(o.assets) if o.assets else None
+
+
+def _photos(o: argparse.Namespace) -> list[Sample]:
+    return [s for path in o.photos for s in read_any(path, o.images)]
+
+
+def _validation(o: argparse.Namespace) -> dict[str, list[Sample]]:
+    return {path.stem: read_any(path, o.images) for path in o.validation}
+
+
+def _backbone(o: argparse.Namespace, config: Config) -> Path | None:
+    return o.backbone_weights or packaged_weights(config.backbone)
+
+
+def _predictor(model: Path, checkpoint: str, engine: str) -> tuple[Predictor, int]:
+    if model.is_dir():
+        network, config = load_run(model, checkpoint)
+        return torch_predictor(network), config.shape.side
+    if not model.exists():
+        raise DataError(f"{model}: no such file")
+    side = _side(model)
+    if engine == "onnxruntime":
+        return onnx_predictor(model), side
+    return openvino_predictor(model, engine.removeprefix("openvino-")), side
+
+
+def _side(model: Path) -> int:
+    if not model.exists():
+        raise DataError(f"{model}: no such file")
+    shape = onnx.load(str(model)).graph.input[0].type.tensor_type.shape.dim
+    if len(shape) != 4 or shape[1].dim_value != shape[2].dim_value:
+        raise DataError(f"{model}: the input is not [batch,side,side,3]")
+    return shape[1].dim_value
+
+
+def _worst(path: Path, rows: list[Row], samples: list[Sample], count: int) -> None:
+    with_works = [s for s in samples if len(s.boxes)]
+    order = np.argsort([r.iou_main for r in rows])[:count]
+    items = []
+    for i in order:
+        sample, row = with_works[i], rows[i]
+        colour = plots.RED if row.iou_main < MISS else plots.ORANGE
+        boxes = [(b, plots.GREEN if m else plots.BLUE) for b, m in zip(sample.boxes, sample.main, strict=True)]
+        items.append((sample.pixels(), [*boxes, (row.box, colour)], f"{row.file} {row.iou_main:.2f}"))
+    plots.sheet(path, items, columns=4, cell=300)
+
+
+def _write_coco(out: Path, scenes: list) -> None:
+    (out / "images").mkdir(parents=True, exist_ok=True)
+    images, annotations = [], []
+    for i, scene in enumerate(scenes):
+        name = f"{i:06d}.jpg"
+        cv2.imwrite(str(out / "images" / name), scene.image[:, :, ::-1], (cv2.IMWRITE_JPEG_QUALITY, 92))
+        images.append({"id": i, "file_name": name, "width": scene.image.shape[1], "height": scene.image.shape[0]})
+        for box, label in zip(scene.boxes, scene.labels, strict=True):
+            x0, y0, x1, y1 = (float(v) for v in box)
+            annotations.append(
+                {"id": len(annotations), "image_id": i, "category_id": int(label), "iscrowd": 0,
+                 "bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0)}
+            )  # fmt: skip
+    categories = [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)]
+    _write_json(out / "coco.json", {"images": images, "annotations": annotations, "categories": categories})
+
+
+def _print(document: dict, path: Path | None = None) -> None:
+    print(json.dumps(document, indent=1))
+    if path is not None:
+        _write_json(path, document)
+
+
+def _write_json(path: Path, document: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lexicrop-train", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run, text: str, *groups) -> argparse.ArgumentParser:  # noqa: ANN001, ANN002
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=run)
+        for group in groups:
+            group(sub)
+        return sub
+
+    sub = command("data", _data, "check data sets; draw composed scenes or write them as COCO", _sources)
+    sub.add_argument("--scenes", type=int, default=60, help="number of scenes to compose")
+    sub.add_argument("--write", action="store_true", help="write the scenes with coco.json")
+    sub.add_argument("--seed", type=int, default=1)
+    sub.add_argument("--out", type=Path, default=Path("build/data"))
+
+    sub = command("train", _train, "train in a run folder; an unfinished run goes on", _sources, _settings)
+    sub.add_argument("run", type=Path)
+    sub.add_argument("--validation", type=Path, action="append", default=[], metavar="SET")
+
+    sub = command("tune", _tune, "search hyper-parameters: wide, then narrow", _sources, _settings)
+    sub.add_argument("--out", type=Path, required=True)
+    sub.add_argument("--wide", type=int, default=20, help="trials of the wide stage")
+    sub.add_argument("--narrow", type=int, default=10, help="trials of the narrow stage")
+
+    sub = command("crossval", _crossval, "stratified k-fold over label x scene kind", _sources, _settings)
+    sub.add_argument("--out", type=Path, required=True)
+    sub.add_argument("--folds", type=int, default=5)
+    sub.add_argument("--scenes", type=int, default=0, help="composed scenes to add to the photos")
+
+    sub = command("learning-curve", _learning_curve, "curves of a run, or quality against share of the data",
+                  _sources, _settings)  # fmt: skip
+    sub.add_argument("--of", type=Path, metavar="RUN", help="only draw the learning curves of this run")
+    sub.add_argument("--out", type=Path, default=Path("build/learning-curve"))
+    sub.add_argument("--shares", type=float, nargs="+", default=[0.1, 0.25, 0.5, 1.0])
+    sub.add_argument("--validation", type=Path, action="append", default=[], metavar="SET")
+
+    sub = command("evaluate", _evaluate, "IoU and misses on labelled photos, worst cases as pictures", _sources, _model)
+    sub.add_argument("--out", type=Path, default=Path("build/evaluation"))
+    sub.add_argument("--worst", type=int, default=12)
+
+    sub = command("hard-cases", _hard_cases, "rank unlabelled photos by how much they would teach", _model)
+    sub.add_argument("pictures", type=Path)
+    sub.add_argument("--second", type=Path, help="another run or ONNX file to disagree with")
+    sub.add_argument("--out", type=Path, default=Path("build/hard-cases"))
+    sub.add_argument("--shown", type=int, default=48)
+
+    sub = command("export", _export, "write the ONNX file of a run")
+    sub.add_argument("run", type=Path)
+    sub.add_argument("out", type=Path)
+    sub.add_argument("--checkpoint", default="model.pt")
+    sub.add_argument("--full", action="store_true", help="store weights as float32")
+    sub.add_argument("--sign", type=Path, metavar="MODEL_FOLDER", help="write the fingerprint into its configs")
+
+    sub = command("quantize", _quantize, "static int8 of an exported model, measured against float", _sources)
+    sub.add_argument("model", type=Path)
+    sub.add_argument("out", type=Path)
+    sub.add_argument("--method", choices=sorted(quantize.METHODS), default="percentile")
+    sub.add_argument("--calibration", type=int, default=64, help="scenes to calibrate on")
+    sub.add_argument("--judged", type=int, default=48, help="scenes that layers are judged by")
+    sub.add_argument("--leave", type=int, default=0, help="measure each group of layers; leave this many in float")
+
+    sub = command("torchvision", _torchvision, "fine-tune a torchvision Faster R-CNN and export it both ways", _sources)
+    sub.add_argument("name", choices=zoo.MODELS)
+    sub.add_argument("--weights", type=Path, help="torchvision's COCO checkpoint; without it: random weights")
+    sub.add_argument("--side", type=int, default=320)
+    sub.add_argument("--steps", type=int, default=2000)
+    sub.add_argument("--batch", type=int, default=8)
+    sub.add_argument("--lr", type=float, default=5e-3)
+    sub.add_argument("--seed", type=int, default=1)
+    sub.add_argument("--workers", type=int, default=1)
+    sub.add_argument("--real-share", type=float, default=0.5)
+    sub.add_argument("--out", type=Path, required=True)
+    return parser
+
+
+def _sources(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--assets", type=Path, metavar="FOLDER", help="pictures that scenes are composed of")
+    sub.add_argument("--photos", type=Path, action="append", default=[], metavar="SET",
+                     help="labelled photos: a folder with labels.json, COCO .json, or .csv; repeatable")  # fmt: skip
+    sub.add_argument("--images", type=Path, metavar="FOLDER", help="where the pictures of a COCO or CSV file are")
+
+
+def _settings(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--config", type=Path, help="config.json of a run, or best.json of tune")
+    sub.add_argument("--start", type=Path, metavar="ONNX", help="begin with the weights of this export")
+    sub.add_argument("--backbone", choices=("mobilenet", "lite0", "lite1", "lite2"))
+    sub.add_argument(
+        "--backbone-weights", type=Path, help=".npz (mobilenet) or .pth (lite); lite also finds its package"
+    )
+    sub.add_argument("--steps", type=int)
+    sub.add_argument("--batch", type=int)
+    sub.add_argument("--seed", type=int)
+    sub.add_argument("--lr", type=float)
+    sub.add_argument("--side", type=int)
+    sub.add_argument("--minutes", type=float, help="end the schedule after this time at the latest")
+    sub.add_argument("--workers", type=int)
+    sub.add_argument("--threads", type=int)
+    sub.add_argument("--real-share", type=float, help="share of labelled photos among the examples")
+    sub.add_argument("--evaluate-every", type=int)
+
+
+def _model(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("model", type=Path, help="a run's folder or an ONNX file")
+    sub.add_argument("--checkpoint", default="model.pt")
+    sub.add_argument("--engine", choices=("onnxruntime", "openvino-f32", "openvino-bf16"), default="onnxruntime")

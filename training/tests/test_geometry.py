@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+import torch
+from lexicrop_training import geometry
+
+
+@pytest.mark.parametrize(("height", "width"), [(480, 320), (320, 480), (37, 1000), (1, 1), (320, 320), (5000, 3)])
+def test_letterbox_goes_there_and_back(height: int, width: int) -> None:
+    image = np.zeros((height, width, 3), np.uint8)
+    fitted, box_map = geometry.letterbox(image, 320)
+    assert fitted.shape == (320, 320, 3)
+    box = np.array([[0, 0, width, height], [width / 4, height / 3, width / 2, height]], np.float32)
+    inside = box_map.forward(box)
+    assert inside.min() >= 0
+    assert inside.max() <= 320
+    np.testing.assert_allclose(box_map.back(inside), box, atol=1e-3)
+
+
+def test_letterbox_pads_around_the_picture() -> None:
+    fitted, box_map = geometry.letterbox(np.full((100, 200, 3), 9, np.uint8), 320)
+    assert (fitted[:80] == geometry.PAD).all()
+    assert (fitted[80:240] == 9).all()
+    assert (fitted[240:] == geometry.PAD).all()
+    assert (box_map.left, box_map.top) == (0, 80)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "iou", "giou"),
+    [
+        ((0, 0, 2, 2), (0, 0, 2, 2), 1.0, 1.0),
+        ((0, 0, 2, 2), (1, 0, 3, 2), 2 / 6, 2 / 6),  # the hull is the union
+        ((0, 0, 1, 1), (2, 0, 3, 1), 0.0, -1 / 3),  # hull 3, union 2
+        ((0, 0, 2, 2), (1, 1, 3, 3), 1 / 7, 1 / 7 - 2 / 9),
+    ],
+)
+def test_overlap_matches_hand_worked_values(a: tuple, b: tuple, iou: float, giou: float) -> None:
+    one, two = torch.tensor(a, dtype=torch.float32), torch.tensor(b, dtype=torch.float32)
+    assert geometry.iou(one, two).item() == pytest.approx(iou, abs=1e-6)
+    assert geometry.giou(one, two).item() == pytest.approx(giou, abs=1e-6)
+    assert geometry.iou_numpy(one.numpy()[None], two.numpy()[None])[0, 0] == pytest.approx(iou, abs=1e-6)
+
+
+def test_decode_of_zero_deltas_is_the_anchor() -> None:
+    anchors = torch.tensor([[10.0, 20.0, 50.0, 80.0]])
+    torch.testing.assert_close(geometry.decode(anchors, torch.zeros(1, 4), 320), anchors)
+
+
+def test_decode_moves_and_scales() -> None:
+    anchors = torch.tensor([[100.0, 100.0, 140.0, 120.0]])
+    # dx 1 * 0.1 * width 40 = 4 to the right; dw ln2 / 0.2 doubles the width.
+    deltas = torch.tensor([[1.0, 0.0, np.log(2) / 0.2, 0.0]])
+    torch.testing.assert_close(geometry.decode(anchors, deltas, 320), torch.tensor([[84.0, 100.0, 164.0, 120.0]]))
+
+
+def test_choose_averages_what_overlaps_the_winner() -> None:
+    boxes = np.array([[0, 0, 100, 100], [0, 0, 90, 100], [200, 200, 300, 300]], np.float32)
+    probs = np.array([[0.0, 1, 0], [0.0, 1, 0], [0.0, 0, 1]], np.float32)
+    box, score, label, _ = geometry.choose(boxes, probs, np.array([0.6, 0.2, 0.5], np.float32))
+    np.testing.assert_allclose(box, [0, 0, 97.5, 100], rtol=1e-6)  # (0.6*100 + 0.2*90) / 0.8
+    assert score == pytest.approx(0.6)
+    assert label == 1
+
+
+def test_choose_weighs_background_by_its_root() -> None:
+    boxes = np.array([[0, 0, 10, 10], [50, 50, 60, 60]], np.float32)
+    probs = np.array([[0.75, 0.25, 0], [0.0, 0, 1]], np.float32)
+    box, score, label, _ = geometry.choose(boxes, probs, np.array([0.9, 0.5], np.float32))
+    assert score == pytest.approx(0.5)  # 0.9 * sqrt(0.25) = 0.45 loses
+    assert label == 2
+    np.testing.assert_allclose(box, boxes[1])
+
+
+def test_nms_keeps_the_best_of_each_place() -> None:
+    boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [30, 30, 40, 40]], np.float32)
+    assert geometry.nms(boxes, np.array([0.5, 0.9, 0.1])) == [1, 2]
+
+
+def test_prominence_prefers_large_and_central() -> None:
+    boxes = np.array([[40, 40, 60, 60], [0, 0, 20, 20], [20, 20, 80, 80]], np.float32)
+    rank = geometry.prominence(boxes, 100, 100)
+    assert rank[2] > rank[0] > rank[1]
