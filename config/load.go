@@ -48,6 +48,9 @@ func Load(o Options) (*Config, error) {
 	problems = append(problems, unknownVariables(os.Environ())...)
 
 	v, err := sources(content, o.Flags)
+	if err != nil && problems != nil {
+		return nil, problems // which say better what is wrong with the file
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
@@ -101,8 +104,8 @@ func sources(content []byte, flags *pflag.FlagSet) (*viper.Viper, error) {
 		if err := v.BindEnv(l.key, l.env()); err != nil {
 			return nil, err
 		}
-		if flags == nil || flags.Lookup(l.flag()) == nil {
-			continue
+		if flags == nil || !flags.Changed(l.flag()) {
+			continue // viper would take the default of a flag for a value
 		}
 		if err := v.BindPFlag(l.key, flags.Lookup(l.flag())); err != nil {
 			return nil, err
