@@ -199,7 +199,7 @@ type Output string
 
 // Problem defines model for Problem.
 type Problem struct {
-	// Code Stable name of the kind
+	// Code Stable name of the kind, such as `corrupt_image`
 	Code string `json:"code"`
 
 	// Detail What was wrong with this request

@@ -106,20 +106,20 @@ func (s *Service) find(ctx context.Context, photo []byte, o CropOptions, watch *
 	if err != nil {
 		return nil, nil, err
 	}
-	selected := detection.Select(candidates, detection.Selection{Max: o.Detections, MinScore: o.MinScore, NMS: s.options.NMS})
+	// Before boxes are compared, they end where the photo ends: what a network sees in the padding
+	// must not make two boxes of the same work look different.
+	for i := range candidates {
+		candidates[i].Box = view.letterbox.ToSource(candidates[i].Box).Clamp(info.Width, info.Height)
+	}
 	crop := &Crop{Image: info, Model: ModelName{detector.wanted.Name, version}, Warnings: view.warnings}
-	for _, c := range selected {
-		box := view.letterbox.ToSource(c.Box).Clamp(info.Width, info.Height)
-		if box.Empty() {
-			continue
-		}
+	for _, c := range detection.Select(candidates, detection.Selection{Max: o.Detections, MinScore: o.MinScore, NMS: s.options.NMS}) {
 		crop.Detections = append(crop.Detections, Detection{
-			Label: detector.contract.Labels[c.Label], Score: c.Score, Salience: c.Salience, Box: box,
+			Label: detector.contract.Labels[c.Label], Score: c.Score, Salience: c.Salience, Box: c.Box,
 		})
 	}
 	crop.Crop = s.cropRegion(crop.Detections, info, o.Padding)
 	crop.Timings = watch.timings
-	s.metrics.observe(crop.Timings)
+	s.metrics.observe(crop)
 	return source, crop, nil
 }
 

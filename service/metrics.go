@@ -59,8 +59,9 @@ func (m *metrics) watchGate(registry prometheus.Registerer, g *gate) {
 	)
 }
 
-func (m *metrics) observe(timings []Timing) {
-	for _, t := range timings {
+func (m *metrics) observe(c *Crop) {
+	m.detections.Observe(float64(len(c.Detections)))
+	for _, t := range c.Timings {
 		m.stages.WithLabelValues(t.Stage).Observe(t.Duration.Seconds())
 	}
 }

@@ -1,6 +1,6 @@
 // Package detection turns what a detector network answers into detections: it decodes the raw
-// output tensors into candidates and chooses among them. It is pure arithmetic on boxes in the
-// pixels of the network's input; mapping them back to the photo is the caller's.
+// output tensors into candidates and chooses among them. It is pure arithmetic; mapping boxes from
+// the network's input to the photo is the caller's.
 package detection
 
 import (
@@ -13,7 +13,7 @@ import (
 
 // Candidate is one box proposed by a network.
 type Candidate struct {
-	// Box is in pixels of the network's input picture.
+	// Box is in pixels: of the network's input as decoded, later of whatever the caller maps it to.
 	Box preprocess.Box
 	// Label indexes the model's labels, background left out.
 	Label int

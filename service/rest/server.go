@@ -96,10 +96,9 @@ func (s *Server) routes() http.Handler {
 		middleware.RecoverWithConfig(middleware.RecoverConfig{DisableErrorHandler: true, LogErrorFunc: s.logPanic}),
 		s.traceparent,
 	)
-	answer := e.Group("", s.deadline)
-	answer.POST("/v1/crop", s.crop)
-	answer.POST("/detect", s.detect)
-	answer.POST("/detect/base64", s.detectBase64)
+	e.POST("/v1/crop", s.crop, s.deadline)
+	e.POST("/detect", s.detect, s.deadline)
+	e.POST("/detect/base64", s.detectBase64, s.deadline)
 	e.GET("/v1/models", s.models)
 	e.GET("/v1/limits", s.limits)
 	s.pageRoutes(e)
@@ -132,12 +131,13 @@ func (s *Server) deadline(next echo.HandlerFunc) echo.HandlerFunc {
 		ctx, cancel := context.WithTimeout(c.Request().Context(), timeout)
 		defer cancel()
 		c.SetRequest(c.Request().WithContext(ctx))
-		err := next(c)
-		if err != nil && ctx.Err() != nil && c.Request().Context().Err() == context.DeadlineExceeded {
-			// Reading the body can fail in many words when time is up.
-			return &service.Error{Code: service.CodeDeadline, Detail: fmt.Sprintf("no answer within %v", timeout), Err: err}
+		// A body that does not come ends too, a moment later: a read that times out cancels the
+		// request's context, and where the body is long read the deadline itself has to be first.
+		reading := http.NewResponseController(c.Response())
+		if err := reading.SetReadDeadline(time.Now().Add(timeout + time.Second)); err != nil {
+			return fmt.Errorf("bounding the time of reading: %w", err)
 		}
-		return err
+		return next(c)
 	}
 }
 
