@@ -61,6 +61,10 @@ func Open(data []byte, lim Limits) (*Source, error) {
 		return nil, &Error{Kind: TooManyPixels, Format: h.Format, Err: fmt.Errorf(
 			"%d x %d pixels, at most %d and %d a side are taken", h.Width, h.Height, lim.MaxPixels, lim.MaxSide)}
 	}
+	if int64(len(data)) < h.MinBytes {
+		return nil, &Error{Kind: Corrupt, Format: h.Format, Err: fmt.Errorf(
+			"%d bytes cannot hold %d x %d pixels", len(data), h.Width, h.Height)}
+	}
 	if h.Format == header.HEIC && !heif.Available() {
 		return nil, &Error{Kind: Unsupported, Format: h.Format, Err: errors.New("HEIC is not taken without the system's libheif")}
 	}
@@ -180,13 +184,13 @@ func (s *Source) convert(p *Picture, keep bool) {
 	if !s.header.HasProfile() {
 		return
 	}
+	if s.header.Components == 4 {
+		p.warn("ICC profile ignored: CMYK is converted without it")
+		return
+	}
 	profile, err := s.header.Profile()
 	if err != nil {
 		p.warn("ICC profile ignored: %v", err)
-		return
-	}
-	if s.header.Components == 4 {
-		p.warn("ICC profile ignored: CMYK is converted without it")
 		return
 	}
 	if keep && isRGBProfile(profile) {

@@ -39,6 +39,10 @@ type Header struct {
 	Width, Height int // pixels as stored, at least 1
 	// Components of the coded picture: 1 grey, 3 colour, 4 CMYK.
 	Components int
+	// MinBytes is how long a file with such a picture is at least. A shorter one
+	// is cut off, or claims a large size to have memory allocated. 0 where no
+	// bound is known.
+	MinBytes int64
 	// EXIF is the block with or without its "Exif\0\0" prefix, nil if absent.
 	EXIF []byte
 	// Turn is the orientation that the container itself states (HEIF's irot and

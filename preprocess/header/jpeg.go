@@ -70,6 +70,10 @@ func (h *Header) readFrame(marker byte, p []byte) error {
 	h.Height = int(binary.BigEndian.Uint16(p[1:]))
 	h.Width = int(binary.BigEndian.Uint16(p[3:]))
 	h.Components = int(p[5])
+	if marker != sof9 && marker != sof10 {
+		// Huffman coding spends a bit or more on each block of 8 x 8.
+		h.MinBytes = int64((h.Width+7)/8) * int64((h.Height+7)/8) / 8
+	}
 	switch h.Components {
 	case 1, 3, 4:
 		return nil

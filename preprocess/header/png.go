@@ -62,9 +62,19 @@ func (h *Header) readIHDR(p []byte) error {
 		return fmt.Errorf("%w: PNG of %d x %d pixels", ErrCorrupt, width, height)
 	}
 	h.Width, h.Height = int(width), int(height)
-	if p[9]&2 == 0 { // colour types 0 and 4 are grey
+	samples := int64(1)
+	switch p[9] { // the colour type
+	case 0:
 		h.Components = 1
+	case 2:
+		samples = 3
+	case 4:
+		h.Components, samples = 1, 2
+	case 6:
+		samples = 4
 	}
+	// Deflate shrinks to 1/1032 at best.
+	h.MinBytes = int64(width) * samples * int64(p[8]) / 8 * int64(height) / 1032
 	return nil
 }
 

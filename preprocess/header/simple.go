@@ -18,7 +18,7 @@ func (h *Header) readGIF() error {
 // isBMP asks for more than "BM", with which a text may begin: the size of the
 // info header must be one that exists.
 func isBMP(data []byte) bool {
-	if len(data) < 26 || !hasPrefix(data, "BM") {
+	if len(data) < 34 || !hasPrefix(data, "BM") {
 		return false
 	}
 	switch binary.LittleEndian.Uint32(data[14:]) {
@@ -38,6 +38,11 @@ func (h *Header) readBMP() error {
 	h.Height = int(int32(binary.LittleEndian.Uint32(h.data[22:])))
 	if h.Height < 0 { // rows from top to bottom
 		h.Height = -h.Height
+	}
+	const uncompressed, bitFields = 0, 3
+	if c := binary.LittleEndian.Uint32(h.data[30:]); c == uncompressed || c == bitFields {
+		bits := int64(binary.LittleEndian.Uint16(h.data[28:]))
+		h.MinBytes = int64(h.Width) * int64(h.Height) / 8 * min(bits, 32)
 	}
 	return nil
 }
