@@ -94,8 +94,7 @@ func listPackages(t *testing.T, cgo string) []goPackage {
 	command.Env = append(command.Environ(), "CGO_ENABLED="+cgo)
 	out, err := command.Output()
 	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			t.Fatalf("go list: %v\n%s", err, exit.Stderr)
 		}
 		t.Fatal(err)

@@ -164,8 +164,8 @@ func TestWhatCannotBeRead(t *testing.T) {
 		want string // a part of the message
 	}{
 		"unknown key": {
-			file: "server:\n  adress: ':1'",
-			want: "server.adress (lexicrop.yaml line 2): there is no such key, is server.address meant?",
+			file: "server:\n  addresss: ':1'",
+			want: "server.addresss (lexicrop.yaml line 2): there is no such key, is server.address meant?",
 		},
 		"key in the wrong section": {
 			file: "server: {max_pixels: 1}",
@@ -197,7 +197,7 @@ func TestWhatCannotBeRead(t *testing.T) {
 		"level":                 {file: "log: {level: loud}", want: "a level is needed: debug, info, warn or error"},
 		"header without name":   {env: [2]string{"LEXICROP_TRITON_HEADERS", "s3cret"}, want: `triton.headers is **** (LEXICROP_TRITON_HEADERS): every header must be`},
 		"masked header":         {file: "triton: {headers: ['a: \"****\"', 'b: ****']}", want: "the value of the header b was masked"},
-		"unknown variable":      {env: [2]string{"LEXICROP_SERVER_ADRESS", ":1"}, want: "LEXICROP_SERVER_ADRESS: there is no such variable, is LEXICROP_SERVER_ADDRESS meant?"},
+		"unknown variable":      {env: [2]string{"LEXICROP_SERVER_ADDRESSS", ":1"}, want: "LEXICROP_SERVER_ADDRESSS: there is no such variable, is LEXICROP_SERVER_ADDRESS meant?"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
