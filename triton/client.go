@@ -64,6 +64,10 @@ func Dial(o Options) (*Client, error) {
 	if _, _, err := net.SplitHostPort(o.Address); err != nil {
 		return nil, fmt.Errorf("address of Triton %q: %w", o.Address, err)
 	}
+	return dial("dns:///"+o.Address, o)
+}
+
+func dial(target string, o Options, more ...grpc.DialOption) (*Client, error) {
 	if o.MaxResponseBytes < 0 {
 		return nil, errors.New("negative MaxResponseBytes")
 	}
@@ -77,7 +81,7 @@ func Dial(o Options) (*Client, error) {
 	if o.TLS != nil {
 		security = credentials.NewTLS(o.TLS)
 	}
-	conn, err := grpc.NewClient("dns:///"+o.Address,
+	conn, err := grpc.NewClient(target, append(more,
 		grpc.WithTransportCredentials(security),
 		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"`+replicaBalancer+`": {}}]}`),
 		grpc.WithDisableServiceConfig(), // a TXT record must not change the above
@@ -99,7 +103,7 @@ func Dial(o Options) (*Client, error) {
 			otelgrpc.WithMeterProvider(noopmetric.NewMeterProvider()),
 			otelgrpc.WithPropagators(propagation.TraceContext{}),
 		)),
-	)
+	)...)
 	if err != nil {
 		return nil, fmt.Errorf("address of Triton %q: %w", o.Address, err)
 	}

@@ -15,7 +15,7 @@ type Error struct {
 	Kind  Kind
 	Op    string // "infer", "load", ...: the method that failed
 	Model string // empty where no model is concerned
-	Err   error  // the cause; a gRPC status where the server answered
+	Err   error  // the cause: context.DeadlineExceeded, context.Canceled or a gRPC status
 }
 
 func (e *Error) Error() string {
@@ -95,20 +95,16 @@ func KindOf(err error) (kind Kind, ok bool) {
 func failure(ctx context.Context, op, model string, err error) *Error {
 	kind := kindOfStatus(status.Convert(err))
 	switch {
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		kind = Timeout
-	case ctx.Err() != nil:
-		kind = Canceled
+	case errors.Is(ctx.Err(), context.DeadlineExceeded), status.Code(err) == codes.DeadlineExceeded:
+		kind, err = Timeout, context.DeadlineExceeded
+	case ctx.Err() != nil, status.Code(err) == codes.Canceled:
+		kind, err = Canceled, context.Canceled
 	}
 	return &Error{Kind: kind, Op: op, Model: model, Err: err}
 }
 
 func kindOfStatus(s *status.Status) Kind {
 	switch s.Code() {
-	case codes.DeadlineExceeded:
-		return Timeout
-	case codes.Canceled:
-		return Canceled
 	case codes.NotFound:
 		return NotReady
 	case codes.InvalidArgument, codes.OutOfRange:

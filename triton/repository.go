@@ -96,7 +96,13 @@ func (c *Client) Load(ctx context.Context, model string) error {
 		return err
 	})
 	if err != nil {
-		return failure(ctx, "load", model, err)
+		failed := failure(ctx, "load", model, err)
+		// Triton calls a load that a broken model fails an invalid argument,
+		// which this request is not.
+		if failed.Kind == InvalidRequest {
+			failed.Kind = Internal
+		}
+		return failed
 	}
 	return nil
 }

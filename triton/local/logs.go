@@ -37,6 +37,9 @@ func (r *logReader) readAll(output io.Reader) {
 
 func (r *logReader) pass(line string) {
 	level, source, message := parseLine(line)
+	if message == "" {
+		return // the title line of a table
+	}
 	if level >= slog.LevelError {
 		r.mu.Lock()
 		r.last = message
@@ -61,13 +64,19 @@ func (r *logReader) lastError() string {
 var glog = regexp.MustCompile(`^([IWEF])\d{4} \d\d:\d\d:\d\d\.\d+ \d+ (\S+:\d+)\] (.*)$`)
 
 // noGPU are complaints that every machine without a GPU gets at each start.
-var noGPU = regexp.MustCompile(`CUDA|CudaDriver|NVML|DCGM|GPU metrics`)
+var noGPU = regexp.MustCompile(`CUDA|CudaDriver|NVML|DCGM|GPU metrics|[Pp]inned`)
+
+// abort are the last words of a C++ program that gives up.
+var abort = regexp.MustCompile(`^(terminate called|  what\(\):)`)
 
 // parseLine splits a line of the output. What is not in Triton's form (prints
 // and tracebacks of Python models, tables) has no source.
 func parseLine(line string) (level slog.Level, source, message string) {
 	parts := glog.FindStringSubmatch(line)
 	if parts == nil {
+		if abort.MatchString(line) {
+			return slog.LevelError, "", line
+		}
 		if strings.HasPrefix(line, "+-") || strings.HasPrefix(line, "| ") || noGPU.MatchString(line) {
 			return slog.LevelDebug, "", line
 		}

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -26,8 +28,8 @@ type process struct {
 	err    error // how it ended; after exited
 }
 
-// startProcess starts tritonserver. When this process dies, however, it dies
-// too; its Python processes notice that within seconds and follow.
+// startProcess starts tritonserver. When this process dies, in whatever way, it
+// dies too, and so do its Python processes.
 func startProcess(path string, arguments []string, log *slog.Logger) (*process, error) {
 	// The Python backend names its shared memory by this, so that what a killed
 	// process leaves behind can be told from other Tritons' memory.
@@ -56,6 +58,7 @@ func startProcess(path string, arguments []string, log *slog.Logger) (*process, 
 			output.Close()
 			return
 		}
+		forget := guard(command.Process.Pid, memory, log)
 		logged := make(chan struct{})
 		go func() {
 			defer close(logged)
@@ -68,8 +71,32 @@ func startProcess(path string, arguments []string, log *slog.Logger) (*process, 
 		p.err = command.Wait()
 		<-logged
 		removeSharedMemory(memory)
+		forget()
 	}()
 	return p, <-started
+}
+
+// guard makes sure that a process group and its shared memory end with this
+// process, even when it is killed: the Python processes notice Triton's death
+// by themselves, but not while they load a model. A shell waits on a pipe that
+// only this process holds. forget ends the guard when the group is gone.
+func guard(group int, memory string, log *slog.Logger) (forget func()) {
+	const script = `read -r line && exit; kill -s KILL -- "-$0"; sleep 0.1; rm -f "$1"*`
+	shell := exec.Command("/bin/sh", "-c", script, strconv.Itoa(group), filepath.Join("/dev/shm", memory))
+	shell.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	pipe, err := shell.StdinPipe()
+	if err == nil {
+		err = shell.Start()
+	}
+	if err != nil {
+		log.Warn("no guard for the local Triton: it may outlive this process", "error", err)
+		return func() {}
+	}
+	return func() {
+		_, _ = pipe.Write([]byte("\n"))
+		_ = pipe.Close()
+		_ = shell.Wait()
+	}
 }
 
 // awaitExit returns when a child has ended, without reaping it.
@@ -109,13 +136,30 @@ func (p *process) kill() {
 // explain adds to an error how the process ended and what it last complained
 // about.
 func (p *process) explain(err error) error {
-	if p.exited.Err() != nil && p.err != nil {
-		err = fmt.Errorf("%w (%w)", err, p.err)
+	if errors.Is(err, errDied) && p.err != nil {
+		err = fmt.Errorf("%w: %w", err, p.err)
 	}
-	if last := p.log.lastError(); last != "" {
+	if last := p.log.lastError(); last != "" && !strings.Contains(err.Error(), last) {
 		err = fmt.Errorf("%w; its last error: %s", err, last)
 	}
 	return err
+}
+
+// lostChild says whether a Python process of the model instances has died.
+// Triton does not start it again: its instance answers errors for ever after.
+func (p *process) lostChild() bool {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", p.command.Process.Pid))
+	for _, list := range lists {
+		children, _ := os.ReadFile(list)
+		for _, child := range strings.Fields(string(children)) {
+			stat, _ := os.ReadFile(filepath.Join("/proc", child, "stat"))
+			// "pid (name) state …", where the name may hold spaces.
+			if _, rest, ok := strings.Cut(string(stat), ") "); ok && strings.HasPrefix(rest, "Z") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func removeSharedMemory(prefix string) {

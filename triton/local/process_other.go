@@ -19,6 +19,7 @@ var errPlatform = errors.New("a local Triton runs on Linux x86-64 only: use the 
 
 func startProcess(string, []string, *slog.Logger) (*process, error) { return nil, errPlatform }
 func (p *process) terminate(context.Context)                        {}
+func (p *process) lostChild() bool                                  { return false }
 func (p *process) kill()                                            {}
 func (p *process) explain(err error) error                          { return err }
 

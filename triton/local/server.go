@@ -106,6 +106,10 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		return nil, err
 	}
 	p, err := s.launch(ctx)
+	for again := 0; errors.Is(err, errDied) && again < 2 && ctx.Err() == nil; again++ {
+		s.log.Warn("local Triton is started again", "error", err)
+		p, err = s.launch(ctx)
+	}
 	if err != nil {
 		s.release()
 		return nil, fmt.Errorf("start of the local Triton: %w", err)
@@ -171,27 +175,36 @@ func (s *Server) supervise(p *process) {
 	}
 }
 
-// watch returns when the process has ended or hangs, or on Stop. Meanwhile it
+// watch returns when the process has ended, hangs or lost a child, or on Stop. Meanwhile it
 // notes which models are loaded, so that a restart finds those of a swap.
 func (s *Server) watch(p *process) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	answered := time.Now()
+	lostBefore := false
 	for {
 		select {
 		case <-s.running.Done():
 			return nil
 		case <-p.exited.Done():
-			return p.explain(errors.New("tritonserver ended"))
+			return p.explain(errDied)
 		case <-tick.C:
 		}
+		// Twice, because at an unload it is normal for a moment.
+		lost := p.lostChild()
+		if lost && lostBefore {
+			return p.explain(errors.New("a Python process of a model died"))
+		}
+		lostBefore = lost
 		ctx, cancel := context.WithTimeout(s.running, watchTimeout)
 		index, err := s.client.Index(ctx)
 		cancel()
 		switch {
 		case err == nil:
 			answered = time.Now()
-			s.models = readyModels(index)
+			if !lost {
+				s.models = readyModels(index)
+			}
 		case time.Since(answered) > hungAfter:
 			return fmt.Errorf("tritonserver does not answer: %w", err)
 		}
@@ -218,6 +231,8 @@ func (s *Server) launch(ctx context.Context) (*process, error) {
 		"--grpc-port=" + strconv.Itoa(s.port.number),
 		"--reuse-grpc-port=true", // the port is reserved by a socket of ours
 		"--allow-http=false",
+		// Else one failed load makes the whole server not ready for good.
+		"--strict-readiness=false",
 		"--allow-metrics=false",
 		"--pinned-memory-pool-byte-size=0",
 		"--exit-timeout-secs=10",
@@ -230,11 +245,16 @@ func (s *Server) launch(ctx context.Context) (*process, error) {
 		return nil, err
 	}
 	if err := s.bringUp(ctx, p); err != nil {
+		if p.exited.Err() != nil {
+			err = errDied // a more telling cause than the broken connection
+		}
 		p.kill()
 		return nil, p.explain(err)
 	}
 	return p, nil
 }
+
+var errDied = errors.New("tritonserver ended by itself")
 
 // bringUp waits until a started process answers and loads the models.
 func (s *Server) bringUp(ctx context.Context, p *process) error {
