@@ -1,7 +1,7 @@
 """The fingerprint in a model's Triton config: which file and which contract the vectors or boxes came from.
 
-It is the hex sha256 of the line `file=<hex sha256 of model.onnx>` followed by one line `key=value` for every
-parameter of the config except `fingerprint`, sorted by key, each ending in a newline.
+It is the hex sha256 of the line `file=<hex sha256 of model.onnx>` followed by one line `key=value` for each contract
+parameter of the config, sorted by key, each line ending in a newline. modelrepo/fingerprint.go checks the same rule.
 """
 
 from __future__ import annotations
@@ -11,6 +11,11 @@ import re
 from pathlib import Path
 
 from lexicrop_training.samples import DataError
+
+# What counts; all other parameters are a backend's own business and may differ between profiles.
+KEYS = (
+    "align", "decoder", "filter", "labels", "layout", "outputs", "pad", "resize", "scale", "size", "space", "task",
+)  # fmt: skip
 
 _PARAMETER = re.compile(
     r'parameters\s*:?\s*\{\s*key\s*:\s*"([^"]*)"\s*value\s*:?\s*\{\s*string_value\s*:\s*"([^"]*)"\s*\}\s*\}'
@@ -25,7 +30,7 @@ def parameters(config: str) -> dict[str, str]:
 
 def fingerprint(model: Path, values: dict[str, str]) -> str:
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    lines = [f"file={digest}\n"] + [f"{k}={v}\n" for k, v in sorted(values.items()) if k != "fingerprint"]
+    lines = [f"file={digest}\n"] + [f"{k}={v}\n" for k, v in sorted(values.items()) if k in KEYS]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

@@ -69,12 +69,16 @@ class Detector(nn.Module):
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         level4, scores, deltas, peaks = self.features(image)
         boxes = self.propose(scores, deltas, peaks)
+        boxes = decode(boxes, self.each(self.delta, self.head(level4, boxes)), self.shape.side)
         hidden = self.head(level4, boxes)
-        boxes = decode(boxes, self.delta(hidden), self.shape.side)
-        hidden = self.head(level4, boxes)
-        refined = decode(boxes, self.delta(hidden), self.shape.side)
-        probs = self.cls(hidden).float().softmax(-1)
-        return refined, probs, self.salience(hidden).float().squeeze(-1).sigmoid()
+        refined = decode(boxes, self.each(self.delta, hidden), self.shape.side)
+        probs = self.each(self.cls, hidden).float().softmax(-1)
+        return refined, probs, self.each(self.salience, hidden).float().squeeze(-1).sigmoid()
+
+    @staticmethod
+    def each(layer: nn.Linear, hidden: torch.Tensor) -> torch.Tensor:
+        """A linear layer on [B,n,hidden], as one matrix product that exports under the layer's own name."""
+        return layer(hidden.flatten(0, 1)).view(*hidden.shape[:2], -1)
 
     def features(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Stride 16 features [B,C,h,w]; anchor logits [B,A]; anchor deltas [B,A,4]; local maxima bool [B,A]."""
@@ -150,7 +154,10 @@ _EARLIER_BLOCK = {
 
 def load_onnx(model: Detector, path: Path) -> None:
     """Takes all weights from an ONNX export: of this package, or the earlier start model."""
-    arrays = {i.name: numpy_helper.to_array(i) for i in onnx.load(str(path)).graph.initializer}
+    graph = onnx.load(str(path)).graph
+    arrays = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
+    # Weights stored as float16 are used under the name that their cast gives them.
+    arrays |= {n.output[0]: arrays[n.input[0]] for n in graph.node if n.op_type == "Cast" and n.input[0] in arrays}
     state = {}
     for name, array in arrays.items():
         if name.startswith("bk.b."):

@@ -79,12 +79,8 @@ def store_half(model: onnx.ModelProto) -> None:
             raise ValueError(f"{initializer.name}: too large for float16")
         name = initializer.name
         graph.initializer.remove(initializer)
-        graph.initializer.append(numpy_helper.from_array(array.astype(np.float16), name))
-        casts.append(helper.make_node("Cast", [name], [name + ".f32"], name=name + ".cast", to=TensorProto.FLOAT))
-        for node in graph.node:
-            for i, used in enumerate(node.input):
-                if used == name:
-                    node.input[i] = name + ".f32"
+        graph.initializer.append(numpy_helper.from_array(array.astype(np.float16), name + "_fp16"))
+        casts.append(helper.make_node("Cast", [name + "_fp16"], [name], name=name + "_cast", to=TensorProto.FLOAT))
     nodes = casts + list(graph.node)
     del graph.node[:]
     graph.node.extend(nodes)

@@ -103,11 +103,7 @@ def store_full(model: onnx.ModelProto) -> onnx.ModelProto:
         array = numpy_helper.to_array(initializer)
         if array.dtype != np.float16:
             continue
-        initializer.CopyFrom(numpy_helper.from_array(array.astype(np.float32), node.input[0]))
-        for user in graph.node:
-            for i, used in enumerate(user.input):
-                if used == node.output[0]:
-                    user.input[i] = node.input[0]
+        initializer.CopyFrom(numpy_helper.from_array(array.astype(np.float32), node.output[0]))
         graph.node.remove(node)
     return model
 

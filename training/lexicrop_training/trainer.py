@@ -17,7 +17,7 @@ from lexicrop_training.backbone import make_backbone
 from lexicrop_training.batches import Examples, batches
 from lexicrop_training.detector import Detector, Shape, load_onnx
 from lexicrop_training.evaluation import evaluate, summary, torch_predictor
-from lexicrop_training.losses import Weights, losses
+from lexicrop_training.losses import Target, Weights, losses
 from lexicrop_training.samples import DataError, Sample
 
 
@@ -61,101 +61,63 @@ Report = Callable[[int, dict], bool]  # called after each evaluation; True ends 
 
 
 def train(
-    run: Path, config: Config, data: Data, backbone: Path | None = None, start: Path | None = None,
+    run: Path,
+    config: Config,
+    data: Data,
+    backbone: Path | None = None,
+    start: Path | None = None,
     report: Report | None = None,
-) -> dict:  # fmt: skip
+) -> dict:
     """Trains in the folder `run` and returns the last metrics; an unfinished run there is continued.
 
-    start: an ONNX export whose weights to begin with; backbone: pretrained backbone (.npz) otherwise.
+    start: an ONNX export whose weights to begin with; backbone: pretrained backbone weights otherwise.
     """
     if data.assets is None and not data.photos:
         raise DataError("nothing to train on: neither pictures for scenes nor labelled photos")
     torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)
-    model = make_detector(config)
+    stream, unseen = _streams(config, data)
     run.mkdir(parents=True, exist_ok=True)
-    checkpoint = run / "last.pt"
-    state = torch.load(checkpoint, weights_only=False) if checkpoint.exists() else None
-    if state is None:
-        _write(
-            run / "config.json",
-            asdict(config) | {"commit": _commit(), "start": str(start), "torch": torch.__version__},
-        )
-        (run / "metrics.jsonl").write_text("")
-        if start is not None:
-            load_onnx(model, start)
-        elif backbone is not None:
-            model.backbone.load(backbone)
-    elif asdict(Config()) | state["config"] != asdict(config):
-        raise DataError(f"{run}: holds an unfinished run with another configuration")
-    model = model.to(memory_format=torch.channels_last)
-    averaged = make_detector(config).to(memory_format=torch.channels_last)
-    frozen = config.frozen_blocks if config.frozen_blocks is not None else model.backbone.frozen_blocks
-    _freeze(model, frozen)
-    optimizer = _optimizer(model, config)
-    rng = torch.Generator().manual_seed(config.seed)
-    step, spent = 0, 0.0
-    stream = Examples(
-        data.assets,
-        data.photos,
-        config.shape.side,
-        config.seed,
-        config.real_share,
-        config.steps * config.batch,
-    )
-    if state is None:
-        if start is None:
-            images, _ = next(iter(batches(stream, config.batch, 0, 0)))
-            model.calibrate(images)
-        averaged.load_state_dict(model.state_dict())
+    if (run / "last.pt").exists():
+        work = _resume(run, config)
     else:
-        model.load_state_dict(state["model"])
-        averaged.load_state_dict(state["averaged"])
-        optimizer.load_state_dict(state["optimizer"])
-        rng.set_state(state["rng"])
-        step, spent = state["step"], state["spent"]
-    unseen = Examples(
-        data.assets,
-        data.photos,
-        config.shape.side,
-        config.seed + 1_000_003,
-        config.real_share,
-        config.validation_scenes,
-    )
-    began, totals, metrics = time.monotonic() - spent, {}, {}
-    for images, examples in batches(stream, config.batch, step, config.workers):
-        progress = step / config.steps
-        if config.minutes:
-            progress = max(progress, (time.monotonic() - began) / 60 / config.minutes)
+        work = _begin(config, stream, backbone, start)
+        origin = {"commit": _commit(), "torch": torch.__version__, "start": str(start), "backbone_file": str(backbone)}
+        _write(run / "config.json", asdict(config) | origin)
+        (run / "metrics.jsonl").write_text("")
+    began, totals, metrics = time.monotonic() - work.seconds, [], {}
+    for images, examples in batches(stream, config.batch, work.step, config.workers):
+        progress = max(work.step / config.steps, _timed(began, config))
         if progress >= 1:
             break
-        _set_rate(optimizer, _rate(step, progress, config))
-        parts = _step(model, optimizer, images, [e.target() for e in examples], config, rng)
-        step += 1
-        decay = min(config.average, (1 + step) / (10 + step))
-        _blend(averaged, model, decay)
-        for name, value in parts.items():
-            totals.setdefault(name, []).append(value)
-        done = step == config.steps or (config.minutes and time.monotonic() - began >= config.minutes * 60)
-        if step % config.evaluate_every == 0 or done:
+        rate = _rate(work.step, progress, config)
+        totals.append(_step(work, rate, images, [e.target() for e in examples], config))
+        done = work.step == config.steps or _timed(began, config) >= 1
+        stop = False
+        if done or work.step % config.evaluate_every == 0:
+            losses_ = {k: float(np.mean([t[k] for t in totals])) for k in totals[0]}
             metrics = {
-                "step": step, "pictures": step * config.batch, "seconds": round(time.monotonic() - began, 1),
-                "rate": _rate(step, progress, config), "loss": float(np.mean([sum(v) for v in zip(*totals.values(), strict=True)])),
-                "losses": {k: float(np.mean(v)) for k, v in totals.items()},
-            } | measure(averaged, unseen, data.validation, config)  # fmt: skip
-            totals = {}
-            with (run / "metrics.jsonl").open("a") as stream_out:
-                stream_out.write(json.dumps(metrics) + "\n")
-            torch.save(averaged.state_dict(), run / f"step{step:06d}.pt")
-            if report is not None and report(step, metrics):
-                break
-        if step % config.checkpoint_every == 0 or done:
-            _save(checkpoint, model, averaged, optimizer, rng, step, time.monotonic() - began, config)
-        if done:
+                "step": work.step,
+                "pictures": work.step * config.batch,
+                "seconds": round(time.monotonic() - began, 1),
+                "rate": rate,
+                "loss": sum(losses_.values()),
+                "losses": losses_,
+            } | measure(work.averaged, unseen, data.validation, config)
+            totals = []
+            with (run / "metrics.jsonl").open("a") as lines:
+                lines.write(json.dumps(metrics) + "\n")
+            torch.save(work.averaged.state_dict(), run / f"step{work.step:06d}.pt")
+            stop = report is not None and report(work.step, metrics)
+        if done or work.step % config.checkpoint_every == 0:
+            work.seconds = time.monotonic() - began
+            _save(run / "last.pt", work, config)
+        if done or stop:
             break
-    torch.save(averaged.state_dict(), run / "model.pt")
+    torch.save(work.averaged.state_dict(), run / "model.pt")
     if metrics:
         _write(run / "metrics.json", metrics)
+    elif (run / "metrics.json").exists():  # there was nothing left to do
+        metrics = json.loads((run / "metrics.json").read_text())
     return metrics
 
 
@@ -209,23 +171,83 @@ def read_config(path: Path) -> Config:
         raise DataError(f"{path}: not a configuration of a run: {err}") from err
 
 
-def _step(model, optimizer, images, targets, config, rng) -> dict[str, float]:  # noqa: ANN001
-    model.train()
+@dataclass
+class _Work:
+    """What changes while training, and what a checkpoint holds."""
+
+    model: Detector
+    averaged: Detector
+    optimizer: torch.optim.Optimizer
+    rng: torch.Generator
+    step: int = 0
+    seconds: float = 0.0
+
+
+def _begin(config: Config, stream: Examples, backbone: Path | None, start: Path | None) -> _Work:
+    work = _fresh(config)
+    if start is not None:
+        load_onnx(work.model, start)
+    else:
+        if backbone is not None:
+            work.model.backbone.load(backbone)
+        images, _ = next(iter(batches(stream, config.batch, 0, 0)))
+        work.model.calibrate(images)
+    work.averaged.load_state_dict(work.model.state_dict())
+    return work
+
+
+def _resume(run: Path, config: Config) -> _Work:
+    state = torch.load(run / "last.pt", weights_only=False)
+    if asdict(Config()) | state["config"] != asdict(config):
+        raise DataError(f"{run}: holds a run with another configuration")
+    work = _fresh(config)
+    work.model.load_state_dict(state["model"])
+    work.averaged.load_state_dict(state["averaged"])
+    work.optimizer.load_state_dict(state["optimizer"])
+    work.rng.set_state(state["rng"])
+    work.step, work.seconds = state["step"], state["spent"]
+    return work
+
+
+def _fresh(config: Config) -> _Work:
+    torch.manual_seed(config.seed)
+    model, averaged = (make_detector(config).to(memory_format=torch.channels_last) for _ in range(2))
+    frozen = config.frozen_blocks if config.frozen_blocks is not None else model.backbone.frozen_blocks
+    _freeze(model, frozen)
+    return _Work(model, averaged, _optimizer(model, config), torch.Generator().manual_seed(config.seed))
+
+
+def _streams(config: Config, data: Data) -> tuple[Examples, Examples]:
+    """What to train on, and examples of another seed that are never trained on."""
+    side, share = config.shape.side, config.real_share
+    learn = Examples(data.assets, data.photos, side, config.seed, share, config.steps * config.batch)
+    unseen = Examples(data.assets, data.photos, side, config.seed + 1_000_003, share, config.validation_scenes)
+    return learn, unseen
+
+
+def _step(work: _Work, rate: float, images: torch.Tensor, targets: list[Target], config: Config) -> dict[str, float]:
+    for group in work.optimizer.param_groups:
+        group["lr"] = group["peak"] * rate
+    work.model.train()
     with torch.autocast("cpu", torch.bfloat16, enabled=config.bf16):
-        parts = losses(model, images, targets, config.weights, rng)
-    optimizer.zero_grad(set_to_none=True)
+        parts = losses(work.model, images, targets, config.weights, work.rng)
+    work.optimizer.zero_grad(set_to_none=True)
     sum(parts.values()).backward()
-    # One clip a backbone tensor: their spikes would otherwise swamp the head's gradient.
     head = []
-    for name, parameter in model.named_parameters():
+    for name, parameter in work.model.named_parameters():
         if parameter.grad is None:
             continue
         if name.startswith("backbone."):
+            # Each tensor is clipped alone: their spikes would otherwise swamp the head's gradient.
             torch.nn.utils.clip_grad_norm_(parameter, 1.0)
         else:
             head.append(parameter)
     torch.nn.utils.clip_grad_norm_(head, 10.0)
-    optimizer.step()
+    work.optimizer.step()
+    work.step += 1
+    decay = min(config.average, (1 + work.step) / (10 + work.step))
+    with torch.no_grad():
+        torch._foreach_lerp_(list(work.averaged.parameters()), list(work.model.parameters()), 1 - decay)
     return {k: float(v.detach()) for k, v in parts.items()}
 
 
@@ -253,23 +275,22 @@ def _rate(step: int, progress: float, config: Config) -> float:
     return float(min(1.0, (step + 1) / max(1, config.warmup)) * cosine)
 
 
-def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = group["peak"] * rate
+def _timed(began: float, config: Config) -> float:
+    """Share of the time limit that is used up, 0 without a limit."""
+    return (time.monotonic() - began) / 60 / config.minutes if config.minutes else 0.0
 
 
-@torch.no_grad()
-def _blend(averaged: Detector, model: Detector, decay: float) -> None:
-    mine, new = list(averaged.parameters()), [p.detach() for p in model.parameters()]
-    torch._foreach_lerp_(mine, new, 1 - decay)
-
-
-def _save(path, model, averaged, optimizer, rng, step, spent, config) -> None:  # noqa: ANN001
+def _save(path: Path, work: _Work, config: Config) -> None:
     state = {
-        "model": model.state_dict(), "averaged": averaged.state_dict(), "optimizer": optimizer.state_dict(),
-        "rng": rng.get_state(), "step": step, "spent": spent, "config": asdict(config),
-    }  # fmt: skip
-    temporary = path.with_suffix(".tmp")
+        "model": work.model.state_dict(),
+        "averaged": work.averaged.state_dict(),
+        "optimizer": work.optimizer.state_dict(),
+        "rng": work.rng.get_state(),
+        "step": work.step,
+        "spent": work.seconds,
+        "config": asdict(config),
+    }
+    temporary = path.with_suffix(".tmp")  # a run killed while it saves keeps its last whole checkpoint
     torch.save(state, temporary)
     temporary.replace(path)
 

@@ -79,7 +79,7 @@ def export_original(model: FasterRCNN, path: Path, width: int = 320, height: int
         torch.onnx.export(
             model, ([torch.rand(3, height, width)],), str(path), opset_version=11, dynamo=False,
             input_names=["images"], output_names=["boxes", "labels", "scores"],
-            dynamic_axes={"images": {1: "height", 2: "width"}, **{n: {0: "found"} for n in ("boxes", "labels", "scores")}},
+            dynamic_axes={"images": {1: "h", 2: "w"}, "boxes": {0: "n"}, "labels": {0: "n"}, "scores": {0: "n"}},
         )  # fmt: skip
     onnx.checker.check_model(onnx.load(str(path)))
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+
 from lexicrop_training.assets import Assets
 from lexicrop_training.samples import Sample
 
@@ -18,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(autouse=True)
 def _few_threads() -> None:
     cv2.setNumThreads(1)
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # waiting threads are costly on a busy machine
 
 
 @pytest.fixture(scope="session")

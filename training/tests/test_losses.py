@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+
 from lexicrop_training import losses
 from lexicrop_training.losses import Target
 
@@ -92,7 +93,5 @@ def test_head_boxes_are_48_valid_ones(works: list) -> None:
 
 def test_a_picture_without_works_has_finite_losses() -> None:
     boxes = torch.tensor([[[0.0, 0, 100, 100]]])
-    parts = losses.head_losses(
-        boxes, torch.zeros(1, 1, 3), torch.zeros(1, 1, 4), torch.zeros(1, 1), [target([])], 320
-    )
+    parts = losses.head_losses(boxes, torch.zeros(1, 1, 3), torch.zeros(1, 1, 4), torch.zeros(1, 1), [target([])], 320)
     assert all(torch.isfinite(p) for p in parts)

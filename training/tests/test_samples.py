@@ -4,6 +4,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from lexicrop_training import samples
 from lexicrop_training.samples import DataError
 

@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import made_assets
+
 from lexicrop_training import art, photo, scenes
 from lexicrop_training.assets import Assets
 
