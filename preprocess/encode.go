@@ -10,11 +10,10 @@ import (
 	"image/png"
 	"io"
 
-	"github.com/gen2brain/webp"
-
 	"github.com/lexicam/lexicrop/preprocess/header"
 	"github.com/lexicam/lexicrop/preprocess/jpeg"
 	"github.com/lexicam/lexicrop/preprocess/resample"
+	"github.com/lexicam/lexicrop/preprocess/webp"
 )
 
 // Encode writes the decoded pixels upright as "jpeg", "png" or "webp". quality
@@ -36,7 +35,7 @@ func (p *Picture) Encode(w io.Writer, format string, quality int) error {
 	case header.PNG:
 		return encodePNG(w, upright, p.profile)
 	case header.WebP:
-		return encodeWebP(w, upright, quality, p.profile)
+		return webp.Encode(w, toNRGBA(upright), quality, p.profile)
 	}
 	return fmt.Errorf("encoding: no format %q", format)
 }
@@ -69,48 +68,6 @@ func chunkICCP(profile []byte) []byte {
 	out = append(out, body...)
 	return binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE(body))
 }
-
-func encodeWebP(w io.Writer, m resample.RGB, quality int, profile []byte) error {
-	var plain bytes.Buffer
-	if err := webp.Encode(&plain, toNRGBA(m), webp.Options{Quality: quality, Method: 4}); err != nil {
-		return fmt.Errorf("encoding WebP: %w", err)
-	}
-	out := plain.Bytes()
-	if len(profile) > 0 {
-		out = withICCP(out[12:], m.Width, m.Height, profile)
-	}
-	if _, err := w.Write(out); err != nil {
-		return fmt.Errorf("writing WebP: %w", err)
-	}
-	return nil
-}
-
-// withICCP puts the chunks of a still, opaque WebP into an extended file with a
-// profile (RFC 9649 section 2.7).
-func withICCP(chunks []byte, width, height int, profile []byte) []byte {
-	const flagICC = 1 << 5
-	var vp8x [10]byte
-	vp8x[0] = flagICC
-	put24(vp8x[4:], width-1)
-	put24(vp8x[7:], height-1)
-	body := appendChunk([]byte("WEBP"), "VP8X", vp8x[:])
-	body = appendChunk(body, "ICCP", profile)
-	body = append(body, chunks...)
-	return appendChunk(nil, "RIFF", body)
-}
-
-// appendChunk appends a RIFF chunk, padded to an even size.
-func appendChunk(dst []byte, name string, payload []byte) []byte {
-	dst = append(dst, name...)
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(payload)))
-	dst = append(dst, payload...)
-	if len(payload)%2 == 1 {
-		dst = append(dst, 0)
-	}
-	return dst
-}
-
-func put24(b []byte, v int) { b[0], b[1], b[2] = byte(v), byte(v>>8), byte(v>>16) }
 
 func toNRGBA(m resample.RGB) *image.NRGBA {
 	out := image.NewNRGBA(image.Rect(0, 0, m.Width, m.Height))

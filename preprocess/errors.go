@@ -7,6 +7,7 @@ import (
 	"github.com/lexicam/lexicrop/preprocess/header"
 	"github.com/lexicam/lexicrop/preprocess/heif"
 	"github.com/lexicam/lexicrop/preprocess/jpeg"
+	"github.com/lexicam/lexicrop/preprocess/webp"
 )
 
 // Kind is why a file is refused, in the terms of who sent it.
@@ -97,8 +98,10 @@ var errCorrupt = errors.New("corrupt")
 
 func decodeError(format string, err error) *Error {
 	kind := Corrupt
-	if errors.Is(err, jpeg.ErrUnsupported) || errors.Is(err, heif.ErrUnsupported) || errors.Is(err, errUnsupported) {
-		kind = Unsupported
+	for _, unsupported := range []error{errUnsupported, jpeg.ErrUnsupported, heif.ErrUnsupported, webp.ErrUnsupported} {
+		if errors.Is(err, unsupported) {
+			kind = Unsupported
+		}
 	}
 	return &Error{Kind: kind, Format: format, Err: err}
 }

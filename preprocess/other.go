@@ -14,15 +14,30 @@ import (
 	"github.com/lexicam/lexicrop/preprocess/header"
 	"github.com/lexicam/lexicrop/preprocess/heif"
 	"github.com/lexicam/lexicrop/preprocess/resample"
+	"github.com/lexicam/lexicrop/preprocess/webp"
 )
 
 // still is a decoded first frame, placed by its bounds on the canvas whose part
 // from (0, 0) on is shown.
 type still struct {
 	image.Image
-	canvas      image.Rectangle
+	canvas image.Rectangle
+	// partial formats have frames smaller than the canvas.
+	partial     bool
 	orientation resample.Orientation
 	release     func()
+}
+
+// check compares with the canvas, which was checked against the limits: a
+// decoder that found another size read another picture. One pixel is left to
+// the rounding of HEIF's clean aperture.
+func (m still) check() error {
+	b := m.Bounds()
+	missing := m.canvas.Size().Sub(b.Size())
+	if !b.In(m.canvas) || !m.partial && max(missing.X, missing.Y) > 1 {
+		return fmt.Errorf("%w: picture %v in a canvas %v", errCorrupt, b, m.canvas)
+	}
+	return nil
 }
 
 // decodeOther decodes whole what is not a JPEG and keeps the part r (upright
@@ -33,10 +48,8 @@ func (s *Source) decodeOther(p *Picture, r image.Rectangle) error {
 		return err
 	}
 	defer m.release()
-	// The canvas was checked against the limits; a decoder that found another
-	// size read another picture.
-	if !m.Bounds().In(m.canvas) {
-		return fmt.Errorf("%w: picture %v outside %v", errCorrupt, m.Bounds(), m.canvas)
+	if err := m.check(); err != nil {
+		return err
 	}
 	p.orientation = m.orientation
 	stored := s.stored(r, m.orientation)
@@ -56,6 +69,7 @@ func (s *Source) decodeWhole() (m still, err error) {
 	h := &s.header
 	m = still{
 		canvas:      image.Rect(0, 0, h.Width, h.Height),
+		partial:     h.Format == header.GIF || h.Format == header.WebP,
 		orientation: s.orientation,
 		release:     func() {},
 	}
@@ -70,7 +84,7 @@ func (s *Source) decodeWhole() (m still, err error) {
 	case header.TIFF:
 		m.Image, err = tiff.Decode(r)
 	case header.WebP:
-		m.Image, err = decodeWebP(h.Still)
+		return s.decodeWebP(m)
 	case header.HEIC, header.AVIF:
 		return s.decodeHEIF(m)
 	default:
@@ -79,6 +93,12 @@ func (s *Source) decodeWhole() (m still, err error) {
 	if isUnsupported(err) {
 		return still{}, fmt.Errorf("%w: %w", errUnsupported, err)
 	}
+	return m, err
+}
+
+func (s *Source) decodeWebP(m still) (still, error) {
+	p, err := webp.Decode(s.header.Still)
+	m.Image, m.release = p.Image, p.Release
 	return m, err
 }
 

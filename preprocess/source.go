@@ -1,3 +1,12 @@
+// Package preprocess turns the bytes of an upload into what the networks take,
+// and boxes back: it opens an image file (Open), decodes as much of it as is
+// needed (Source.Decode, Source.DecodeRegion), writes it upright into a tensor
+// (Picture.Letterbox, Picture.ResizeRegion), maps boxes between the tensor and
+// the original (Letterbox), and encodes crops (Picture.Encode).
+//
+// Uploads are hostile until shown otherwise. What a header claims is checked
+// against Limits and against the length of the file before anything is
+// allocated by it, and a file that is broken gives an *Error, not half a picture.
 package preprocess
 
 import (
