@@ -73,7 +73,7 @@ class Detector(nn.Module):
         hidden = self.head(level4, boxes)
         refined = decode(boxes, self.each(self.delta, hidden), self.shape.side)
         probs = self.each(self.cls, hidden).float().softmax(-1)
-        return refined, probs, self.each(self.salience, hidden).float().squeeze(-1).sigmoid()
+        return refined, probs, self.each(self.salience, hidden)[..., 0].float().sigmoid()
 
     @staticmethod
     def each(layer: nn.Linear, hidden: torch.Tensor) -> torch.Tensor:

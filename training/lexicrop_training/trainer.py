@@ -126,7 +126,7 @@ def measure(model: Detector, unseen: Examples, validation: dict[str, list[Sample
     rng = torch.Generator().manual_seed(0)
     totals, rows = [], []
     predict = torch_predictor(model, config.bf16)
-    for images, examples in batches(unseen, config.batch, 0, 0):
+    for images, examples in batches(unseen, min(config.batch, max(1, len(unseen))), 0, 0):
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=config.bf16):
             parts = losses(model, images, [e.target() for e in examples], config.weights, rng)
         totals.append(float(sum(parts.values())))
