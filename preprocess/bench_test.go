@@ -73,6 +73,21 @@ func benchmarkUpload(b *testing.B, data []byte) {
 	}
 }
 
+// BenchmarkFormats decodes the small drawn pictures, which shows what each kind
+// of file costs before its first pixel.
+func BenchmarkFormats(b *testing.B) {
+	for _, name := range []string{
+		"jpeg-420.jpg", "jpeg-display-p3.jpg", "jpeg-progressive.jpg", "jpeg-cmyk.jpg", "png-rgb.png",
+		"webp-lossy.webp", "gif.gif", "bmp.bmp", "tiff-lzw.tiff", "heic.heic", "avif.avif",
+	} {
+		data := readFile(b, name)
+		if _, err := Open(data, Limits{}); err != nil {
+			continue // HEIC without libheif
+		}
+		b.Run(name, func(b *testing.B) { benchmarkUpload(b, data) })
+	}
+}
+
 // withOrientation puts an EXIF segment behind a JPEG's start marker.
 func withOrientation(data []byte, o byte) []byte {
 	exif := []byte("\xff\xe1\x00\x22Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00")

@@ -62,10 +62,17 @@ func (p *Picture) allocate(width, height int) {
 // NHWC, upright, the padding filled with pad. The letterbox's source is what
 // Bounds covers; for the whole picture that is its upright original size.
 func (p *Picture) Letterbox(dst []byte, l Letterbox, pad byte) {
+	b := p.Bounds()
+	p.LetterboxRegion(dst, l, Box{float64(b.Min.X), float64(b.Min.Y), float64(b.Max.X), float64(b.Max.Y)}, pad)
+}
+
+// LetterboxRegion writes the part b of the picture (upright original pixels,
+// inside Bounds) as Letterbox writes the whole. The letterbox's source is b.
+func (p *Picture) LetterboxRegion(dst []byte, l Letterbox, b Box, pad byte) {
 	l.FillPadding(dst, pad)
 	inner := resample.RGB{Pix: dst, Stride: 3 * l.DstW, Width: l.DstW, Height: l.DstH}.
 		Sub(l.Inner.Min.X, l.Inner.Min.Y, l.Inner.Dx(), l.Inner.Dy())
-	p.resize(inner, Box{0, 0, float64(p.width), float64(p.height)})
+	p.resize(inner, b.Shift(-float64(p.origin.X), -float64(p.origin.Y)))
 }
 
 // ResizeRegion writes the part b (upright original pixels, clamped to Bounds)

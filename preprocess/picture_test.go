@@ -388,3 +388,31 @@ type cropped struct {
 }
 
 func (c cropped) Bounds() image.Rectangle { return c.bounds }
+
+// TestLetterboxRegion: a part out of the whole picture equals the same part
+// decoded alone, but for the filter's reach beyond it.
+func TestLetterboxRegion(t *testing.T) {
+	s := open(t, readFile(t, "jpeg-exif-8.jpg"))
+	whole, err := s.Decode(0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer whole.Release()
+	r := image.Rect(10, 20, 70, 60)
+	part, err := s.DecodeRegion(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer part.Release()
+	l := NewLetterbox(r.Dx(), r.Dy(), 32, 32, FitLetterbox)
+	a, b := make([]byte, 3*32*32), make([]byte, 3*32*32)
+	whole.LetterboxRegion(a, l, Box{10, 20, 70, 60}, 7)
+	part.LetterboxRegion(b, l, Box{10, 20, 70, 60}, 7)
+	inside := l.Inner.Inset(1)
+	for i := range a {
+		at := image.Pt(i/3%32, i/3/32)
+		if (at.In(inside) || !at.In(l.Inner)) && a[i] != b[i] {
+			t.Fatalf("at %v: %d from the whole, %d from the part", at, a[i], b[i])
+		}
+	}
+}
