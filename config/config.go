@@ -203,10 +203,10 @@ type Crop struct {
 	// height, 0 to 1. Default: 0.
 	Padding float64 `key:"padding" min:"0" max:"1"`
 	// NMSIoU is the overlap (intersection over union, 0 to 1) from which two
-	// boxes count as the same work. Default: 0.7.
+	// boxes count as the same work. Default: 0.5.
 	NMSIoU float64 `key:"nms_iou" min:"0" max:"1"`
 	// RefineBelow is the share of the photo's area, 0 to 1, below which a work is
-	// looked at a second time, from close by; 0 never does. Default: 0.
+	// looked at a second time, from close by; 0 never does. Default: 0.25.
 	RefineBelow float64 `key:"refine_below" min:"0" max:"1"`
 	// Fallback is the crop when no artwork is found: none, or the full photo.
 	// Default: none.
@@ -259,7 +259,7 @@ func Default() *Config {
 			Local:       Local{Install: "build/triton", Repository: "modelrepo/models"},
 		},
 		Models: Models{Detector: Model{Name: "detector"}},
-		Crop:   Crop{Detections: 1, MinScore: DefaultMinScore, NMSIoU: 0.7, Fallback: FallbackNone, JPEGQuality: 90},
+		Crop:   Crop{Detections: 1, MinScore: DefaultMinScore, NMSIoU: 0.5, RefineBelow: 0.25, Fallback: FallbackNone, JPEGQuality: 90},
 		Log:    Log{Level: slog.LevelInfo, Format: LogText},
 	}
 }

@@ -101,7 +101,7 @@ func another(t *testing.T, l leaf) (text, base string) {
 		return "true", ""
 	case "number":
 		if l.field.Type.Kind() == reflect.Float64 {
-			return "0.25", ""
+			return "0.375", ""
 		}
 		return "7", ""
 	default:

@@ -7,7 +7,6 @@ import (
 	"io"
 
 	"github.com/lexicam/lexicrop/preprocess"
-	"github.com/lexicam/lexicrop/service/detection"
 )
 
 // CropOptions says what a caller wants of a crop.
@@ -102,17 +101,12 @@ func (s *Service) find(ctx context.Context, photo []byte, o CropOptions, watch *
 		return nil, nil, err
 	}
 	defer view.release()
-	version, candidates, err := s.infer(ctx, detector, view.tensor, watch)
+	version, found, err := s.detect(ctx, detector, view, o, watch)
 	if err != nil {
-		return nil, nil, err
-	}
-	// Before boxes are compared, they end where the photo ends: what a network sees in the padding
-	// must not make two boxes of the same work look different.
-	for i := range candidates {
-		candidates[i].Box = view.letterbox.ToSource(candidates[i].Box).Clamp(info.Width, info.Height)
+		return nil, nil, fmt.Errorf("detecting: %w", err)
 	}
 	crop := &Crop{Image: info, Model: ModelName{detector.wanted.Name, version}, Warnings: view.warnings}
-	for _, c := range detection.Select(candidates, detection.Selection{Max: o.Detections, MinScore: o.MinScore, NMS: s.options.NMS}) {
+	for _, c := range found {
 		crop.Detections = append(crop.Detections, Detection{
 			Label: detector.contract.Labels[c.Label], Score: c.Score, Salience: c.Salience, Box: c.Box,
 		})
@@ -134,55 +128,8 @@ func (s *Service) cropRegion(found []Detection, info preprocess.Info, padding fl
 	}
 }
 
-// view is a photo as the network sees it.
-type view struct {
-	tensor    []byte
-	letterbox preprocess.Letterbox
-	warnings  []string
-	release   func()
-}
-
-// look decodes the photo and letterboxes it for the detector. It holds a slot of decoding no longer
-// than it needs, so that the next photo is decoded while this one is inferred.
-func (s *Service) look(ctx context.Context, source *preprocess.Source, d *detector, watch *stopwatch) (*view, error) {
-	info := source.Info()
-	weight, err := s.decoding.enter(ctx, s.decodeWeight(int64(info.Width)*int64(info.Height)))
-	if err != nil {
-		return nil, err
-	}
-	defer s.decoding.leave(weight)
-	watch.lap(StageQueue)
-	letterbox := d.letterbox(info.Width, info.Height)
-	// A codec's own reduction is not as good as the resampling: it may do no more than half the way.
-	picture, err := source.Decode(2*letterbox.Inner.Dx(), 2*letterbox.Inner.Dy())
-	if err != nil {
-		return nil, fmt.Errorf("decoding the photo: %w", err)
-	}
-	defer picture.Release()
-	watch.lap(StageDecode)
-	tensor := d.tensors.Get().(*[]byte)
-	picture.Letterbox(*tensor, letterbox, d.contract.Pad)
-	watch.lap(StageLetterbox)
-	return &view{*tensor, letterbox, picture.Warnings(), func() { d.tensors.Put(tensor) }}, nil
-}
-
 // decodeWeight is how many slots a picture takes: a large one needs the memory of several.
 func (s *Service) decodeWeight(pixels int64) int64 {
 	const ordinary = 32 << 20
 	return 1 + pixels/ordinary
-}
-
-func (s *Service) infer(ctx context.Context, d *detector, tensor []byte, watch *stopwatch) (string, []detection.Candidate, error) {
-	weight, err := s.infering.enter(ctx, 1)
-	if err != nil {
-		return "", nil, err
-	}
-	defer s.infering.leave(weight)
-	watch.lap(StageQueue)
-	version, candidates, err := d.detect(ctx, tensor)
-	watch.lap(StageInfer)
-	if err != nil {
-		return "", nil, fmt.Errorf("detecting: %w", err)
-	}
-	return version, candidates, nil
 }

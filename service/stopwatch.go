@@ -14,7 +14,6 @@ const (
 	StageDecode    = "decode"    // bytes to pixels
 	StageLetterbox = "letterbox" // pixels to the network's input
 	StageInfer     = "infer"     // Triton, there and back
-	StageRefine    = "refine"    // the second look at a small work
 	StageEncode    = "encode"    // the cropped picture
 )
 

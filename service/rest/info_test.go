@@ -56,6 +56,7 @@ func TestAdminListener(t *testing.T) {
 	t.Parallel()
 	cfg := config.Default()
 	cfg.Admin.Pprof = true
+	cfg.Crop.RefineBelow = 0
 	s, fake := onFake(t, cfg, main)
 	admin := httptest.NewServer(s.server.admin.Handler)
 	defer admin.Close()
@@ -154,4 +155,3 @@ func TestTraceparentReachesTriton(t *testing.T) {
 		t.Errorf("Triton saw the trace %q", got)
 	}
 }
-
