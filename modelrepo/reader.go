@@ -64,7 +64,7 @@ func (r *reader) parameter(key string) string {
 func (r *reader) refuse(task Task, keys ...string) {
 	for _, key := range keys {
 		if r.parameter(key) != "" {
-			r.fault("parameter %s has no meaning for an %s", key, task)
+			r.fault("parameter %s has no meaning for a model of task %s", key, task)
 		}
 	}
 }
