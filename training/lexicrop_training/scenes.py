@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from lexicrop_training import art, photo
+from lexicrop_training import art, photo, things
 from lexicrop_training.assets import Assets
 
 Rng = np.random.Generator
@@ -411,13 +411,14 @@ def _object_scene(rng: Rng, assets: Assets, width: int, height: int, kind: str) 
     count = 1 if rng.random() < 0.65 else int(rng.integers(2, 5))
     share = rng.uniform(0.1, 0.35) if rng.random() < 0.18 else 0.98 - 0.65 * rng.random() ** 1.3
     for i in range(count):
-        cut = assets.cutouts[int(rng.integers(len(assets.cutouts)))]
+        real = rng.random() < 0.6
+        cut = assets.cutouts[int(rng.integers(len(assets.cutouts)))] if real else things.thing(rng)
         if rng.random() < 0.5:
             cut = np.ascontiguousarray(cut[:, ::-1])
         if rng.random() < 0.4:
             cut = np.dstack([_other_hue(rng, cut[:, :, :3]), cut[:, :, 3]])
         if rng.random() < 0.5:  # other proportions make other things of the few that there are
-            fx, fy = np.exp(rng.normal(0, 0.18, 2))
+            fx, fy = np.exp(rng.normal(0, 0.2, 2))
             cut = cv2.resize(cut, None, fx=float(fx), fy=float(fy), interpolation=cv2.INTER_AREA)
         if lying or rng.random() < 0.15:
             cut = _turned(cut, rng.uniform(0, 360) if lying else rng.normal(0, 8))

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from conftest import made_assets
 
-from lexicrop_training import art, photo, scenes
+from lexicrop_training import art, photo, scenes, things
 from lexicrop_training.assets import Assets
 
 MARKER = (255, 0, 255)
@@ -44,6 +44,8 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(art, "_shaded", lambda rng, image, band: image)
     for name in ("lit", "taken"):
         monkeypatch.setattr(photo, name, lambda rng, image: image)
+    marked = np.dstack([np.tile(np.array(MARKER, np.uint8), (90, 40, 1)), np.full((90, 40), 255, np.uint8)])
+    monkeypatch.setattr(things, "thing", lambda rng: marked)
     monkeypatch.setattr(scenes, "_other_hue", lambda rng, image: image)
     monkeypatch.setattr(art, "FRAMES", dict.fromkeys(art.FRAMES, ((20, 30, 20), (60, 90, 60))))
     monkeypatch.setattr(art, "wallpaper", lambda rng, h, w: np.full((h, w, 3), 120, np.uint8))
@@ -78,6 +80,19 @@ def test_boxes_are_where_the_marker_was_painted(kind: str) -> None:
         outside = found & ~covered
         assert outside.sum() <= 0.002 * found.size, f"scene {index}: marker outside of all boxes"
     assert checked >= 10
+
+
+def test_things_fill_their_cut_out() -> None:
+    shapes = set()
+    for seed in range(60):
+        cut = things.thing(np.random.default_rng(seed))
+        alpha = cut[:, :, 3] > 0
+        assert cut.dtype == np.uint8
+        assert cut.shape[2] == 4
+        for side in (alpha[0], alpha[-1], alpha[:, 0], alpha[:, -1]):
+            assert side.any()
+        shapes.add(round(cut.shape[0] / cut.shape[1]))
+    assert len(shapes) > 5  # from flat chests to tall columns
 
 
 def test_boxes_of_clips_and_tells_what_is_visible() -> None:
