@@ -64,13 +64,25 @@ func TestRefusalAllocatesLittle(t *testing.T) {
 func TestTooShortForItsSize(t *testing.T) {
 	for name, frame := range map[string]string{
 		"jpeg-progressive.jpg": "\xff\xc2", "jpeg-420.jpg": "\xff\xc0", "png-grey.png": "IHDR", "bmp.bmp": "BM",
+		"tiff.tiff": "II*", "tiff-lzw.tiff": "II*", "tiff-deflate.tiff": "II*",
 	} {
+		var lim Limits
 		data := bytes.Clone(readFile(t, name))
 		size := data[bytes.Index(data, []byte(frame)):]
 		switch frame {
 		case "IHDR":
 			binary.BigEndian.PutUint32(size[4:], 8000)
 			binary.BigEndian.PutUint32(size[8:], 8000)
+		case "II*":
+			for _, tag := range []uint16{256, 257} {
+				entry := binary.LittleEndian.AppendUint16(nil, tag)
+				at := bytes.Index(data[4:], append(entry, 3, 0, 1, 0, 0, 0)) // one SHORT
+				if at < 0 {
+					at = bytes.Index(data[4:], append(entry, 4, 0, 1, 0, 0, 0)) // one LONG
+				}
+				binary.LittleEndian.PutUint16(data[4+at+8:], 16000)
+			}
+			lim.MaxPixels = 1 << 30
 		case "BM":
 			binary.LittleEndian.PutUint32(size[18:], 8000)
 			binary.LittleEndian.PutUint32(size[22:], 8000)
@@ -78,7 +90,7 @@ func TestTooShortForItsSize(t *testing.T) {
 			binary.BigEndian.PutUint16(size[5:], 8000)
 			binary.BigEndian.PutUint16(size[7:], 8000)
 		}
-		_, err := Open(data, Limits{})
+		_, err := Open(data, lim)
 		var refused *Error
 		if !errors.As(err, &refused) || refused.Kind != Corrupt {
 			t.Errorf("%s of 8000 x 8000: %v, want corrupt", name, err)
