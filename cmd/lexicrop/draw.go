@@ -9,6 +9,7 @@ import (
 	"image/png"
 	"math"
 	"os"
+	"slices"
 
 	"github.com/lexicam/lexicrop/config"
 	"github.com/lexicam/lexicrop/preprocess"
@@ -25,12 +26,12 @@ func drawBoxes(name string, photo []byte, crop *service.Crop, c *config.Config) 
 	if err != nil {
 		return fmt.Errorf("drawing %s: %w", name, err)
 	}
-	for i := len(crop.Detections) - 1; i >= 0; i-- {
+	for i, d := range slices.Backward(crop.Detections) {
 		outline := color.RGBA{255, 160, 0, 255}
 		if i == 0 {
 			outline = color.RGBA{0, 200, 100, 255}
 		}
-		drawBox(drawing, crop.Detections[i].Box.Scale(scale, scale), outline)
+		drawBox(drawing, d.Box.Scale(scale, scale), outline)
 	}
 	file, err := os.Create(name)
 	if err != nil {

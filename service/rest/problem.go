@@ -87,8 +87,7 @@ func (p *problemWriter) handle(err error, c echo.Context) {
 
 func (p *problemWriter) problem(err error) (api.Problem, bool) {
 	aboutBlank := "about:blank"
-	var routing *echo.HTTPError
-	if errors.As(err, &routing) {
+	if routing, ok := errors.AsType[*echo.HTTPError](err); ok {
 		return api.Problem{
 			Type: &aboutBlank, Status: routing.Code, Title: http.StatusText(routing.Code), Code: routingCode(routing.Code),
 		}, false
