@@ -103,7 +103,7 @@ type meta struct {
 // The lists are scanned once for each picture coded in the file, so both are
 // bounded, far above what cameras write (48 megapixels: 200 tiles, 16 KB).
 const (
-	maxList  = 128 << 10 // bytes of one list
+	maxList  = 32 << 10 // bytes of one list
 	maxTiles = 1024
 	// maxProperties is how many properties an item may have, maxProperty how
 	// many of a file's properties can be referred to.
