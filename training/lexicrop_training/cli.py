@@ -21,7 +21,7 @@ from lexicrop_training.export import export, onnx_predictor, openvino_predictor
 from lexicrop_training.geometry import letterbox
 from lexicrop_training.samples import CLASSES, DataError, Sample, check_readable, read_any
 from lexicrop_training.scenes import make_scene
-from lexicrop_training.trainer import Config, Data, load_run, read_config, train
+from lexicrop_training.trainer import Config, Data, load_run, load_runs, read_config, train
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -143,7 +143,7 @@ def _hard_cases(o: argparse.Namespace) -> None:
 
 
 def _export(o: argparse.Namespace) -> None:
-    model, config = load_run(o.run, o.checkpoint)
+    model, config = load_runs([o.run, *o.also], o.checkpoint)
     export(model, o.out, config.shape.side, half=not o.full)
     images = np.full((4, config.shape.side, config.shape.side, 3), 114, np.uint8)
     images[1:] = np.random.default_rng(0).integers(0, 256, images[1:].shape)
@@ -350,6 +350,10 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("export", _export, "write the ONNX file of a run")
     sub.add_argument("run", type=Path)
     sub.add_argument("out", type=Path)
+    sub.add_argument(
+        "--with", dest="also", type=Path, action="append", default=[], metavar="RUN",
+        help="average with the weights of this run, which began with the same weights; repeatable",
+    )  # fmt: skip
     sub.add_argument("--checkpoint", default="model.pt")
     sub.add_argument("--full", action="store_true", help="store weights as float32")
     sub.add_argument("--sign", type=Path, metavar="MODEL_FOLDER", help="write the fingerprint into its configs")

@@ -157,6 +157,18 @@ def load_run(run: Path, file: str = "model.pt") -> tuple[Detector, Config]:
     return model.eval(), config
 
 
+def load_runs(runs: list[Path], file: str = "model.pt") -> tuple[Detector, Config]:
+    """The mean of the weights of runs that began with the same weights (a model soup, Wortsman et al. 2022)."""
+    model, config = load_run(runs[0], file)
+    others = [load_run(run, file) for run in runs[1:]]
+    for run, (_, other) in zip(runs[1:], others, strict=True):
+        if (other.shape, other.backbone) != (config.shape, config.backbone):
+            raise DataError(f"{run}: another network than {runs[0]}, their weights cannot be averaged")
+    states = [model.state_dict(), *[m.state_dict() for m, _ in others]]
+    model.load_state_dict({k: sum(s[k] for s in states) / len(states) for k in states[0]})
+    return model, config
+
+
 def read_config(path: Path) -> Config:
     """config.json of a run (its folder or the file), or the best.json that tuning wrote."""
     path = path / "config.json" if path.is_dir() else path

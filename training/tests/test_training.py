@@ -14,7 +14,7 @@ from lexicrop_training.evaluation import evaluate, torch_predictor
 from lexicrop_training.losses import Weights
 from lexicrop_training.samples import DataError, Sample
 from lexicrop_training.scenes import make_scene
-from lexicrop_training.trainer import Config, Data, _fresh, _step, load_run, read_config, train
+from lexicrop_training.trainer import Config, Data, _fresh, _step, load_run, load_runs, read_config, train
 
 TINY = Config(
     steps=6, batch=2, warmup=2, bf16=False, evaluate_every=3, checkpoint_every=3, validation_scenes=2, workers=0,
@@ -78,6 +78,17 @@ def test_a_run_does_not_go_on_under_another_configuration(tmp_path: Path, assets
     train(tmp_path, replace(TINY, steps=1), Data(assets, [], {}))
     with pytest.raises(DataError, match="another configuration"):
         train(tmp_path, replace(TINY, steps=2), Data(assets, [], {}))
+
+
+def test_runs_are_averaged_weight_by_weight(tmp_path: Path, assets: Assets) -> None:
+    for name, seed in (("a", 1), ("b", 2)):
+        train(tmp_path / name, replace(TINY, steps=1, seed=seed), Data(assets, [], {}))
+    one, two = (load_run(tmp_path / n)[0].state_dict() for n in "ab")
+    mean = load_runs([tmp_path / "a", tmp_path / "b"])[0].state_dict()
+    torch.testing.assert_close(mean["fc1.weight"], (one["fc1.weight"] + two["fc1.weight"]) / 2)
+    train(tmp_path / "c", replace(TINY, steps=1, shape=Shape(side=128, channels=8, hidden=32)), Data(assets, [], {}))
+    with pytest.raises(DataError, match="another network"):
+        load_runs([tmp_path / "a", tmp_path / "c"])
 
 
 def test_training_on_nothing_is_refused(tmp_path: Path) -> None:
