@@ -64,7 +64,7 @@ func benchmarkUpload(b *testing.B, data []byte) {
 		}
 		info := s.Info()
 		l := NewLetterbox(info.Width, info.Height, tensorSide, tensorSide, FitLetterbox)
-		p, err := s.Decode(2*l.Inner.Dx(), 2*l.Inner.Dy())
+		p, err := s.Decode(Oversampling*l.Inner.Dx(), Oversampling*l.Inner.Dy())
 		if err != nil {
 			b.Fatal(err)
 		}

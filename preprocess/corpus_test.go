@@ -247,3 +247,47 @@ func look(p *Picture) map[string][]float64 {
 		"bl": mean(0, h/2, w/2, h), "br": mean(w/2, h/2, w, h),
 	}
 }
+
+// TestReducedUploads: the JPEGs of the corpus decoded at a reduction give the
+// letterbox that the whole picture gives, within minFidelity.
+func TestReducedUploads(t *testing.T) {
+	dir := uploads(t)
+	reduced := 0
+	for _, u := range readExpected(t, dir) {
+		data, err := os.ReadFile(filepath.Join(dir, u.Name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(data, Limits{})
+		if err != nil || s.Info().Format != "jpeg" {
+			continue
+		}
+		const side = 48
+		l := NewLetterbox(s.Info().Width, s.Info().Height, side, side, FitLetterbox)
+		var tensors [2][]byte
+		for i, factor := range []int{0, Oversampling} {
+			p, err := s.Decode(factor*l.Inner.Dx(), factor*l.Inner.Dy())
+			if err != nil {
+				break
+			}
+			if w, _ := p.Size(); w < s.Info().Width {
+				reduced++
+			}
+			tensors[i] = make([]byte, 3*side*side)
+			p.Letterbox(tensors[i], l, 114)
+			p.Release()
+		}
+		if (tensors[0] == nil) != (tensors[1] == nil) {
+			t.Errorf("%s decodes at one size only", u.Name)
+		} else if tensors[0] != nil {
+			db := psnr(tensors[0], tensors[1])
+			t.Logf("%s: %.1f dB", u.Name, db)
+			if db < minFidelity {
+				t.Errorf("%s: %.1f dB, want at least %d", u.Name, db, minFidelity)
+			}
+		}
+	}
+	if reduced < 10 {
+		t.Errorf("only %d pictures were decoded at a reduction", reduced)
+	}
+}

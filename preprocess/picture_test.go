@@ -112,7 +112,7 @@ func TestReducedDecodingIsFaithful(t *testing.T) {
 	for _, o := range []byte{1, 3, 6, 8} {
 		s := open(t, withOrientation(data, o))
 		l := NewLetterbox(s.Info().Width, s.Info().Height, 224, 224, FitLetterbox)
-		reduced, err := s.Decode(2*l.Inner.Dx(), 2*l.Inner.Dy())
+		reduced, err := s.Decode(Oversampling*l.Inner.Dx(), Oversampling*l.Inner.Dy())
 		if err != nil {
 			t.Fatal(err)
 		}

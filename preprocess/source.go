@@ -114,11 +114,18 @@ type Option int
 // converting them to sRGB. Grey and CMYK pictures become sRGB all the same.
 const KeepProfile Option = 1
 
+// Oversampling is how many decoded pixels a letterbox wants for each of its own,
+// a side, to be within 50 dB (peak signal-to-noise ratio) of a resize of the
+// full picture. The codec's reduction is a sharper filter than the triangle: on
+// a phone's photo a factor of 2 gives 56 dB, on small sharp pictures 46 dB and a
+// factor of 3 then 50 dB.
+const Oversampling = 3
+
 // Decode gives the whole picture in sRGB, alpha over white, in at least
 // minWidth x minHeight upright pixels if it has so many. Where the codec can
 // (JPEG), it is decoded at the strongest reduction (1/8, 1/4, 1/2) that leaves
-// as much. For a letterbox within 50 dB of a resize of the full picture, ask
-// for twice the sides of Letterbox.Inner. Minimums of 0 or less mean full size.
+// as much. For a letterbox ask for Oversampling times the sides of
+// Letterbox.Inner. Minimums of 0 or less mean full size.
 // Errors are of type *Error unless memory runs out.
 func (s *Source) Decode(minWidth, minHeight int, opts ...Option) (*Picture, error) {
 	if minWidth <= 0 || minHeight <= 0 {
@@ -126,7 +133,8 @@ func (s *Source) Decode(minWidth, minHeight int, opts ...Option) (*Picture, erro
 	}
 	minWidth, minHeight = s.orientation.Size(minWidth, minHeight)
 	scale := jpeg.Full
-	if s.header.Format == header.JPEG {
+	// Ink is multiplied to light, which cannot be done after averaging.
+	if s.header.Format == header.JPEG && s.header.Components != 4 {
 		scale = jpeg.ScaleFor(s.header.Width, s.header.Height, minWidth, minHeight)
 	}
 	return s.decode(image.Rect(0, 0, s.info.Width, s.info.Height), scale, opts)
