@@ -196,12 +196,12 @@ const (
 // values of detections, min_score, padding and jpeg_quality.
 type Crop struct {
 	// Detections is how many works are returned at most. Default: 1.
-	Detections int `key:"detections" min:"1" max:"1000"`
+	Detections int `key:"detections" everyday:"true" min:"1" max:"1000"`
 	// MinScore leaves out works of a lower score, 0 to 1. Default: 0.
 	MinScore float64 `key:"min_score" everyday:"true" min:"0" max:"1"`
 	// Padding widens the crop on each side by this share of the box's width and
 	// height, 0 to 1. Default: 0.
-	Padding float64 `key:"padding" min:"0" max:"1"`
+	Padding float64 `key:"padding" everyday:"true" min:"0" max:"1"`
 	// NMSIoU is the overlap (intersection over union, 0 to 1) from which two
 	// boxes count as the same work. Default: 0.5.
 	NMSIoU float64 `key:"nms_iou" min:"0" max:"1"`
