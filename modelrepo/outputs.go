@@ -110,7 +110,7 @@ func (r *reader) output(w wanted) (triton.TensorSpec, bool) {
 
 // outputName is the role's own name, unless the parameter gives another.
 func (r *reader) outputName(role Role) string {
-	for _, pair := range strings.Split(r.parameter(keyOutputs), ",") {
+	for pair := range strings.SplitSeq(r.parameter(keyOutputs), ",") {
 		if left, name, ok := strings.Cut(pair, "="); ok && strings.TrimSpace(left) == string(role) {
 			return strings.TrimSpace(name)
 		}

@@ -84,8 +84,8 @@ func TestVerifyFindsWhatIsWrong(t *testing.T) {
 		{"a backend's parameter", func(t *testing.T, m string) {
 			replace(t, filepath.Join(m, "config.pbtxt"), `name: "original"`, `name: "original" parameters { key: "NUM_STREAMS" value { string_value: "1" } }`)
 		}, ""},
-		{"no model file", func(t *testing.T, m string) { os.Remove(filepath.Join(m, "2", ModelFile)) }, "no such file"},
-		{"no version", func(t *testing.T, m string) { os.RemoveAll(filepath.Join(m, "1")); os.RemoveAll(filepath.Join(m, "2")) }, "no version folder"},
+		{"no model file", func(_ *testing.T, m string) { os.Remove(filepath.Join(m, "2", ModelFile)) }, "no such file"},
+		{"no version", func(_ *testing.T, m string) { os.RemoveAll(filepath.Join(m, "1")); os.RemoveAll(filepath.Join(m, "2")) }, "no version folder"},
 		{"a config that does not parse", func(t *testing.T, m string) { write(t, filepath.Join(m, "config.pbtxt"), "input {") }, "config.pbtxt"},
 		{"a profile that does not parse", func(t *testing.T, m string) { write(t, filepath.Join(m, "configs", "gpu.pbtxt"), "input {") }, "gpu.pbtxt"},
 		{"another name", func(t *testing.T, m string) {

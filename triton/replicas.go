@@ -52,7 +52,7 @@ const replicaBalancer = "lexicrop_replicas"
 
 // gRPC finds balancers by name in a registry that may be written to only
 // before the program runs.
-func init() {
+func init() { //nolint:gochecknoinits // see above
 	balancer.Register(replicaBalancerBuilder{})
 }
 

@@ -2,7 +2,7 @@
 # Generates the .pb.go files beside this script, always with the same result.
 # Tools, each overridden by a variable:
 #   PROTOC              default: grpc_tools.protoc of the virtual environment
-#                       build/tools, else `protoc` in PATH
+#                       build/tools/python, else `protoc` in PATH
 #   PROTOC_GEN_GO       default: the one in PATH, else `go tool` of .ci/tools
 #   PROTOC_GEN_GO_GRPC  likewise
 set -euo pipefail
@@ -19,8 +19,8 @@ plugin() { # plugin NAME: prints the path of an executable protoc plugin
 
 if [ -n "${PROTOC:-}" ]; then
   read -ra protoc <<<"$PROTOC"
-elif [ -x "$root/build/tools/bin/python" ]; then
-  protoc=("$root/build/tools/bin/python" -m grpc_tools.protoc)
+elif [ -x "$root/build/tools/python/bin/python" ]; then
+  protoc=("$root/build/tools/python/bin/python" -m grpc_tools.protoc)
 else
   protoc=(protoc)
 fi

@@ -3,6 +3,7 @@ package local
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"regexp"
@@ -29,7 +30,7 @@ func (r *logReader) readAll(output io.Reader) {
 		if text := strings.TrimRight(string(line), "\r\n"); text != "" {
 			r.pass(text)
 		}
-		if err != nil && err != bufio.ErrBufferFull {
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			return
 		}
 	}

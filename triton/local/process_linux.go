@@ -38,6 +38,7 @@ func startProcess(path string, arguments []string, log *slog.Logger) (*process, 
 	if err != nil {
 		return nil, err
 	}
+	//nolint:noctx // it ends by terminate and kill
 	command := exec.Command(path, append(arguments, "--backend-config=python,shm-region-prefix-name="+memory)...)
 	command.Stdout, command.Stderr = input, input
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -82,6 +83,7 @@ func startProcess(path string, arguments []string, log *slog.Logger) (*process, 
 // only this process holds. forget ends the guard when the group is gone.
 func guard(group int, memory string, log *slog.Logger) (forget func()) {
 	const script = `read -r line && exit; kill -s KILL -- "-$0"; sleep 0.1; rm -f "$1"*`
+	//nolint:noctx // it outlives every context of this process
 	shell := exec.Command("/bin/sh", "-c", script, strconv.Itoa(group), filepath.Join("/dev/shm", memory))
 	shell.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	pipe, err := shell.StdinPipe()
@@ -151,7 +153,7 @@ func (p *process) lostChild() bool {
 	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", p.command.Process.Pid))
 	for _, list := range lists {
 		children, _ := os.ReadFile(list)
-		for _, child := range strings.Fields(string(children)) {
+		for child := range strings.FieldsSeq(string(children)) {
 			stat, _ := os.ReadFile(filepath.Join("/proc", child, "stat"))
 			// "pid (name) state …", where the name may hold spaces.
 			if _, rest, ok := strings.Cut(string(stat), ") "); ok && strings.HasPrefix(rest, "Z") {

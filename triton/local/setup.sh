@@ -23,6 +23,14 @@ if [ "$(cat "$prefix/stamp" 2>/dev/null)" = "$stamp" ] && "$prefix/bin/python" -
   exit 0
 fi
 
+# Whoever comes second waits, and finds it done.
+mkdir -p "$(dirname "$prefix")"
+exec 9>"$prefix.lock"
+flock 9
+if [ "$(cat "$prefix/stamp" 2>/dev/null)" = "$stamp" ]; then
+  exit 0
+fi
+
 [ "$(uname -sm)" = "Linux x86_64" ] || fail "no tritonserver is published for $(uname -sm); use a Triton elsewhere"
 glibc=$(getconf GNU_LIBC_VERSION | cut -d' ' -f2)
 [ "$(printf '2.35\n%s\n' "$glibc" | sort -V | head -1)" = 2.35 ] ||
@@ -59,10 +67,10 @@ for python in ${PYTHON:-/usr/bin/python3 python3 python3.12 python3.11 python3.1
 done
 [ -n "${version:-}" ] || fail "no suitable Python:${complaints:- none found}"$'\n'"  (on Debian and Ubuntu: apt-get install python3 python3-venv libpython3.X)"
 
-echo "Installing Triton into $prefix (Python $version)"
 if [ -e "$prefix" ] && [ ! -e "$prefix/pyvenv.cfg" ]; then
   fail "$prefix is there and not of this script's making"
 fi
+echo "Installing Triton into $prefix (Python $version)"
 rm -rf "$prefix"
 "$path" -m venv "$prefix"
 "$prefix/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
