@@ -144,7 +144,7 @@ func TestDamageIsTyped(t *testing.T) {
 	for _, name := range decodable(t) {
 		t.Run(name, func(t *testing.T) {
 			data := readFile(t, name)
-			step := 1 + len(data)/100
+			step := 1 + len(data)/40
 			for i := 0; i < len(data); i += step {
 				for _, v := range []byte{0, 0xff, data[i] ^ 0x10} {
 					broken := bytes.Clone(data)
