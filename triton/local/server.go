@@ -235,6 +235,9 @@ func (s *Server) launch(ctx context.Context) (*process, error) {
 		"--strict-readiness=false",
 		"--allow-metrics=false",
 		"--pinned-memory-pool-byte-size=0",
+		// Completing a configuration means to run a model's Python once more
+		// before, which doubles the time of its start; ours are complete.
+		"--disable-auto-complete-config",
 		"--exit-timeout-secs=10",
 	}, s.options.Arguments...)
 	if s.options.Profile != "" {
