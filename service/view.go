@@ -40,8 +40,9 @@ func (s *Service) look(ctx context.Context, source *preprocess.Source, d *detect
 		letterbox: d.letterbox(info.Width, info.Height),
 		region:    preprocess.Box{X2: float64(info.Width), Y2: float64(info.Height)},
 	}
-	// A codec's own reduction is not as good as the resampling: it may do no more than half the way.
-	picture, err := source.Decode(2*v.letterbox.Inner.Dx(), 2*v.letterbox.Inner.Dy())
+	// A codec's own reduction is not as good as the resampling: it may not go all the way.
+	inner := v.letterbox.Inner
+	picture, err := source.Decode(preprocess.Oversampling*inner.Dx(), preprocess.Oversampling*inner.Dy())
 	if err != nil {
 		return nil, fmt.Errorf("decoding the photo: %w", err)
 	}

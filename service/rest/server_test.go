@@ -46,7 +46,7 @@ func onFake(t *testing.T, cfg *config.Config, candidates ...tritontest.Candidate
 	return newTestServer(t, cfg, triton.Options{Address: fake.Address()}), fake
 }
 
-func newTestServer(t *testing.T, cfg *config.Config, o triton.Options) *testServer {
+func newTestServer(t testing.TB, cfg *config.Config, o triton.Options) *testServer {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	client, err := triton.Dial(o)
@@ -75,7 +75,7 @@ func newTestServer(t *testing.T, cfg *config.Config, o triton.Options) *testServ
 	return s
 }
 
-func contract(t *testing.T) routers.Router {
+func contract(t testing.TB) routers.Router {
 	t.Helper()
 	doc, err := openapi3.NewLoader().LoadFromData(api.Spec)
 	if err != nil {
@@ -279,7 +279,7 @@ func (s *testServer) sum(t *testing.T, name, label string, value func(*dto.Metri
 	return sum
 }
 
-func read(t *testing.T, file string) []byte {
+func read(t testing.TB, file string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(file)
 	if err != nil {

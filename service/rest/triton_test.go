@@ -20,7 +20,7 @@ import (
 )
 
 // onTriton serves on a real local Triton with the detector of the repository.
-func onTriton(t *testing.T, cfg *config.Config) *testServer {
+func onTriton(t testing.TB, cfg *config.Config) *testServer {
 	t.Helper()
 	if os.Getenv("LEXICROP_SKIP_TRITON") == "1" {
 		t.Skip("LEXICROP_SKIP_TRITON is set")
