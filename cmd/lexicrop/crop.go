@@ -120,6 +120,9 @@ func planTargets(photos []string, f cropFlags) ([]target, error) {
 			if !slices.Contains(place.extensions, strings.ToLower(filepath.Ext(name))) {
 				return nil, fmt.Errorf("%s %s: the name must end in one of %s", place.option, name, strings.Join(place.extensions, ", "))
 			}
+			if filepath.Clean(name) == filepath.Clean(photo) {
+				return nil, fmt.Errorf("%s %s: would be written over the photo itself", place.option, name)
+			}
 			if other, ok := taken[name]; ok {
 				return nil, fmt.Errorf("%s %s: would be written for %s and for %s", place.option, name, other, photo)
 			}

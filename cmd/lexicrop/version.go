@@ -26,11 +26,11 @@ func version() string {
 	if !ok {
 		return "unknown"
 	}
-	version, commit := info.Main.Version, ""
+	version := "lexicrop " + info.Main.Version
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {
-			commit = s.Value
+			version += " " + s.Value
 		}
 	}
-	return fmt.Sprintf("lexicrop %s %s (%s, %s/%s)", version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return fmt.Sprintf("%s (%s, %s/%s)", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
