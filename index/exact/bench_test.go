@@ -79,3 +79,12 @@ func randomVector(r *rand.Rand, dimension int) []float32 {
 	}
 	return v
 }
+
+func BenchmarkQuantise(b *testing.B) {
+	v := randomVector(rand.New(rand.NewPCG(5, 6)), benchDimension)
+	row := make([]int8, benchDimension)
+	length := norm(v)
+	for b.Loop() {
+		quantise(row, v, length)
+	}
+}

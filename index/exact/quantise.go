@@ -60,11 +60,11 @@ func quantiseQuery(codes []int16, vector []float32) (scale, missed float32) {
 }
 
 func maxAbs(v []float32) float64 {
-	var m float32
+	var m uint32
 	for _, x := range v {
-		m = max(m, x, -x)
+		m = max(m, math.Float32bits(x)&^(1<<31)) // without the sign, floats order as their bits do
 	}
-	return float64(m)
+	return float64(math.Float32frombits(m))
 }
 
 func norm(v []float32) float64 { return math.Sqrt(dot(v, v)) }

@@ -4,6 +4,7 @@
 package exact
 
 import (
+	"iter"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -66,12 +67,30 @@ func (s Snapshot) Counts() index.Counts { return index.Counts{Works: s.s.works, 
 
 // Works calls yield for every work that filter chooses, in no particular order,
 // with the number of its photos.
-func (s Snapshot) Works(filter index.Filter) func(yield func(w *index.Work, photos int) bool) {
+func (s Snapshot) Works(filter index.Filter) iter.Seq2[*index.Work, int] {
 	return func(yield func(*index.Work, int) bool) {
 		for _, c := range s.s.chunks {
 			for _, w := range c {
 				if w != nil && filter.Match(&w.Work) && !yield(&w.Work, len(w.photos)) {
 					return
+				}
+			}
+		}
+	}
+}
+
+// Photos calls yield for every photo, in no particular order, with its vector.
+func (s Snapshot) Photos() iter.Seq2[index.PhotoRef, []float32] {
+	return func(yield func(index.PhotoRef, []float32) bool) {
+		for _, c := range s.s.chunks {
+			for _, w := range c {
+				if w == nil {
+					continue
+				}
+				for _, p := range w.photos {
+					if !yield(index.PhotoRef{Work: w.ID, Photo: p.id}, p.vector) {
+						return
+					}
 				}
 			}
 		}
@@ -245,4 +264,3 @@ func (c *Change) work(ordinal int32) *work {
 func (s *snapshot) work(ordinal int32) *work {
 	return s.chunks[ordinal/chunkWorks][ordinal%chunkWorks]
 }
-
