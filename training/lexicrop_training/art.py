@@ -67,7 +67,7 @@ def abstract(rng: Rng, assets: Assets) -> np.ndarray:
     """Procedural modern art, longer side about 240 pixels."""
     aspect = _aspect(rng)
     h, w = (240, max(60, int(240 * aspect))) if aspect < 1 else (max(60, int(240 / aspect)), 240)
-    makers = (_fields, _stripes, _texture, _scribble, _monochrome, _shapes, _still_life, _tiles)
+    makers = (_fields, _stripes, _texture, _scribble, _monochrome, _shapes, _still_life, _tiles, _assemblage)
     return makers[int(rng.integers(len(makers)))](rng, assets, h, w)
 
 
@@ -357,6 +357,26 @@ def _still_life(rng: Rng, assets: Assets, h: int, w: int) -> np.ndarray:
             np.uint8
         )
     return cv2.bilateralFilter(image, 5, 40, 5) if rng.random() < 0.5 else image
+
+
+def _assemblage(rng: Rng, assets: Assets, h: int, w: int) -> np.ndarray:
+    """Small things fixed in rows on a board: together they are one work, hung like a picture."""
+    image = wallpaper(rng, h, w)
+    columns, rows = int(rng.integers(2, 7)), int(rng.integers(1, 5))
+    if not assets.cutouts:
+        return image
+    kinds = [assets.cutouts[int(rng.integers(len(assets.cutouts)))] for _ in range(int(rng.integers(1, 4)))]
+    for i in range(columns * rows):
+        cut = kinds[int(rng.integers(len(kinds)))]
+        scale = rng.uniform(0.3, 0.8) * min(w / columns / cut.shape[1], h / rows / cut.shape[0])
+        cut = cv2.resize(cut, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        ch, cw = cut.shape[:2]
+        x = int((i % columns + 0.5) * w / columns - cw / 2)
+        y = int((i // columns + 0.5) * h / rows - ch / 2)
+        alpha = cut[:, :, 3:].astype(np.float32) / 255
+        region = image[y : y + ch, x : x + cw]
+        region[:] = (region * (1 - alpha) + cut[:, :, :3] * alpha).astype(np.uint8)
+    return image
 
 
 def _tiles(rng: Rng, assets: Assets, h: int, w: int) -> np.ndarray:

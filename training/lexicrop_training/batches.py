@@ -44,13 +44,17 @@ def example(
     visible: np.ndarray | None = None,
     main: np.ndarray | None = None,
     ignore: np.ndarray | None = None,
+    outer: np.ndarray | None = None,
 ) -> Example:
-    """Letterboxes one picture and decides which work was meant (`main` where that is known)."""
+    """Letterboxes one picture and decides which work was meant: `main` where that is known, else the most prominent.
+
+    Prominence is of `outer`, the boxes with their frames, where they are known: that is what the eye goes by.
+    """
     height, width = image.shape[:2]
     visible = np.ones(len(boxes), np.float32) if visible is None else visible
     area = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), 1) / (width * height)
     counted = (visible >= LEAST_VISIBLE) & (area >= LEAST_AREA)
-    rank = prominence(boxes, width, height)[counted]
+    rank = prominence(boxes if outer is None else outer, width, height)[counted]
     if main is not None and main[counted].any():
         rank = np.where(main[counted], max(1.0, float(rank.max()) * 1.01), rank).astype(np.float32)
     wanted = np.zeros(len(rank), np.float32)
@@ -88,7 +92,7 @@ class Examples(Dataset):
         if rng.random() < self.real_share or self.assets is None:
             return augmented(rng, self.photos[int(rng.integers(len(self.photos)))], self.side)
         scene = make_scene(self.assets, self.seed, index)
-        return example(scene.image, scene.boxes, scene.labels, self.side, scene.visible)
+        return example(scene.image, scene.boxes, scene.labels, self.side, scene.visible, outer=scene.outer)
 
 
 def augmented(rng: np.random.Generator, sample: Sample, side: int) -> Example:

@@ -27,14 +27,25 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Scene:
-    """boxes float32 [n,4] xyxy in pixels of `image` (RGB uint8), clipped to it; labels int64 [n], 1 or 2;
-    visible float32 [n], share of each work inside the picture; kind, one of KINDS."""
+    """boxes float32 [n,4] xyxy in pixels of `image` (RGB uint8), clipped to it, what one sees inside the frame;
+    outer the same with the frame; labels int64 [n], 1 or 2; visible float32 [n], share of each work inside the
+    picture; kind, one of KINDS."""
 
     image: np.ndarray
     boxes: np.ndarray
+    outer: np.ndarray
     labels: np.ndarray
     visible: np.ndarray
     kind: str
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A work in the photo: convex outlines [k,2] in its pixels, without and with the frame; label 1 or 2."""
+
+    inner: np.ndarray
+    outer: np.ndarray
+    label: int
 
 
 def make_scene(assets: Assets, seed: int, index: int, kind: str | None = None) -> Scene:
@@ -48,17 +59,18 @@ def make_scene(assets: Assets, seed: int, index: int, kind: str | None = None) -
         "object-photo": _object_photo, "object-scene": _object_scene,
     }  # fmt: skip
     maker = makers.get(kind, _hanging)
-    image, outlines, labels = maker(rng, assets, width, height, kind)
+    image, placed = maker(rng, assets, width, height, kind)
     image = photo.taken(rng, photo.lit(rng, image))
-    boxes, visible = boxes_of(outlines, image.shape[1], image.shape[0])
-    labels_ = np.asarray(labels, np.int64).reshape(-1)
+    boxes, visible = boxes_of([p.inner for p in placed], width, height)
+    outer, _ = boxes_of([p.outer for p in placed], width, height)
+    labels = np.array([p.label for p in placed], np.int64)
     seen = (visible > 0) & (boxes[:, 2:] - boxes[:, :2] > 1).all(1)
-    boxes, labels_, visible = boxes[seen], labels_[seen], visible[seen]
+    boxes, outer, labels, visible = boxes[seen], outer[seen], labels[seen], visible[seen]
     if rng.random() < 0.5:
         image = np.ascontiguousarray(image[:, ::-1])
-        boxes = boxes.copy()
-        boxes[:, [0, 2]] = image.shape[1] - boxes[:, [2, 0]]
-    return Scene(image, boxes, labels_, visible, kind)
+        for b in (boxes, outer):
+            b[:, [0, 2]] = width - b[:, [2, 0]]
+    return Scene(image, boxes, outer, labels, visible, kind)
 
 
 def boxes_of(outlines: list[np.ndarray], width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
@@ -82,7 +94,7 @@ def boxes_of(outlines: list[np.ndarray], width: int, height: int) -> tuple[np.nd
 # --- works on a wall ---
 
 
-def _hanging(rng: Rng, assets: Assets, width: int, height: int, kind: str) -> tuple:
+def _hanging(rng: Rng, assets: Assets, width: int, height: int, kind: str) -> tuple[np.ndarray, list[Placed]]:
     works, places = _hang(rng, assets, kind)
     room = rng.random() < (0.15 if kind == "wall" else 0.25)
     yaw_limit = {"single": 0.45, "pair": 0.5, "wall": 0.8, "small": 0.6, "empty": 0.4}[kind]
@@ -95,15 +107,15 @@ def _hanging(rng: Rng, assets: Assets, width: int, height: int, kind: str) -> tu
         image = _wall(rng, view, width, height)
         if rng.random() < 0.35:
             _furnish(rng, assets, image, view, places)
-    outlines = []
+    placed = []
     drop, soft = rng.uniform(-0.02, 0.06, 2), rng.uniform(0.004, 0.02)
     for work, place in zip(works, places, strict=True):
-        outline = _paste_work(rng, image, work, place, view, drop, soft)
-        if outline is not None:
-            outlines.append(outline)
+        hung = _paste_work(rng, image, work, place, view, drop, soft)
+        if hung is not None:
+            placed.append(hung)
     if rng.random() < 0.4:
         _captions(rng, image, view, places)
-    return image, outlines, [PAINTING] * len(outlines)
+    return image, placed
 
 
 def _hang(rng: Rng, assets: Assets, kind: str) -> tuple[list[art.Work], list[np.ndarray]]:
@@ -204,7 +216,7 @@ def _paste_work(
     drop: np.ndarray,
     soft: float,
 ) -> np.ndarray | None:
-    """Warps one framed work and its shadow into the photo; returns its inner outline in photo pixels."""
+    """Warps one framed work and its shadow into the photo; None where it is out of view."""
     h, w = work.image.shape[:2]
     scale = (place[2] - place[0]) / w
     tilt = rng.normal(0, 0.008)
@@ -231,7 +243,7 @@ def _paste_work(
     pixels = cv2.warpPerspective(source, moved, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     cover = cv2.warpPerspective(alpha, moved, size, flags=cv2.INTER_LINEAR)
     _blend(image[y0 : y0 + size[1], x0 : x0 + size[0]], pixels, cover)
-    return view_points(view @ local, work.inner.astype(np.float64))
+    return Placed(view_points(view @ local, work.inner.astype(np.float64)), quad, PAINTING)
 
 
 def _shadow(image: np.ndarray, quad: np.ndarray, sigma: float, strength: float) -> None:
@@ -344,7 +356,7 @@ def _captions(rng: Rng, image: np.ndarray, view: np.ndarray, places: list[np.nda
 # --- objects ---
 
 
-def _object_photo(rng: Rng, assets: Assets, width: int, height: int, kind: str) -> tuple:
+def _object_photo(rng: Rng, assets: Assets, width: int, height: int, kind: str) -> tuple[np.ndarray, list[Placed]]:
     """A real photo of one object, cropped, turned, or with its quiet ground continued."""
     sample = assets.object_photos[int(rng.integers(len(assets.object_photos)))]
     source = sample.pixels()
@@ -374,17 +386,18 @@ def _object_photo(rng: Rng, assets: Assets, width: int, height: int, kind: str) 
         source, matrix, (width, height), flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE if quiet else cv2.BORDER_REFLECT_101,
     )  # fmt: skip
-    outlines = []
-    for b in sample.boxes:
+    placed = []
+    for b, label in zip(sample.boxes, sample.labels, strict=True):
         # The corners of a turned box overstate the object: an ellipse inside it is nearer to most shapes,
         # and for small angles both agree.
         t = np.linspace(0, 2 * np.pi, 24, endpoint=False)
         ring = np.stack([np.cos(t), np.sin(t)], 1) * (b[2:] - b[:2]) / 2 + (b[:2] + b[2:]) / 2
-        outlines.append(ring @ linear.T + matrix[:, 2])
-    return image, outlines, list(sample.labels)
+        outline = ring @ linear.T + matrix[:, 2]
+        placed.append(Placed(outline, outline, int(label)))
+    return image, placed
 
 
-def _object_scene(rng: Rng, assets: Assets, width: int, height: int, kind: str) -> tuple:
+def _object_scene(rng: Rng, assets: Assets, width: int, height: int, kind: str) -> tuple[np.ndarray, list[Placed]]:
     """Cut-out objects standing on a plinth, table or floor, or lying on a ground; sometimes a painting behind."""
     lying = rng.random() < 0.22
     ground = rng.random()
@@ -394,7 +407,7 @@ def _object_scene(rng: Rng, assets: Assets, width: int, height: int, kind: str) 
         image = _studio(rng, width, height)
     else:
         image = cv2.resize(art.wallpaper(rng, 300, 300), (width, height))
-    outlines, labels = [], []
+    placed: list[Placed] = []
     horizon = height * rng.uniform(0.45, 0.9)
     if not lying and rng.random() < 0.75:
         _table(rng, image, int(horizon))
@@ -404,10 +417,9 @@ def _object_scene(rng: Rng, assets: Assets, width: int, height: int, kind: str) 
         extent = np.concatenate([view_points(view, _corners(p)) for p in places])
         view = _aim(rng, view, extent, width, height, "small", places)
         for work, place in zip(works, places, strict=True):
-            outline = _paste_work(rng, image, work, place, view, np.array([0.01, 0.02]), 0.01)
-            if outline is not None:
-                outlines.append(outline)
-                labels.append(PAINTING)
+            hung = _paste_work(rng, image, work, place, view, np.array([0.01, 0.02]), 0.01)
+            if hung is not None:
+                placed.append(hung)
     count = 1 if rng.random() < 0.65 else int(rng.integers(2, 5))
     share = rng.uniform(0.1, 0.35) if rng.random() < 0.18 else 0.98 - 0.65 * rng.random() ** 1.3
     for i in range(count):
@@ -437,17 +449,16 @@ def _object_scene(rng: Rng, assets: Assets, width: int, height: int, kind: str) 
             foot = min(height * 1.08, horizon + rng.uniform(0.02, 0.9) * (height - horizon))
             y = int(max(foot - size[1], -0.1 * height))
         spot = np.array([x, y, x + size[0], y + size[1]], np.float64)
-        if any(_overlap(spot, np.concatenate([o.min(0), o.max(0)])) for o in outlines):
+        if any(_overlap(spot, np.concatenate([p.outer.min(0), p.outer.max(0)])) for p in placed):
             if i:
                 continue
-            outlines, labels = _uncovered(spot, outlines, labels)
+            placed = _uncovered(spot, placed)
         if not lying and i == 0 and rng.random() < 0.35:
             _plinth(rng, image, spot)
         outline = _paste_cutout(rng, image, cut, x, y, lying)
         if outline is not None:
-            outlines.append(outline)
-            labels.append(OBJECT)
-    return image, outlines, labels
+            placed.append(Placed(outline, outline, OBJECT))
+    return image, placed
 
 
 def _paste_cutout(rng: Rng, image: np.ndarray, cut: np.ndarray, x: int, y: int, lying: bool) -> np.ndarray | None:
@@ -531,15 +542,15 @@ def _turned(cut: np.ndarray, degrees: float) -> np.ndarray:
     return turned[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1] if len(ys) else cut
 
 
-def _uncovered(spot: np.ndarray, outlines: list, labels: list) -> tuple[list, list]:
+def _uncovered(spot: np.ndarray, placed: list[Placed]) -> list[Placed]:
     """Those works of which the new object at `spot` hides less than 40 %."""
     kept = []
-    for outline, label in zip(outlines, labels, strict=True):
-        low, high = outline.min(0), outline.max(0)
+    for work in placed:
+        low, high = work.inner.min(0), work.inner.max(0)
         common = np.prod(np.maximum(np.minimum(high, spot[2:]) - np.maximum(low, spot[:2]), 0))
         if common < 0.4 * np.prod(high - low):
-            kept.append((outline, label))
-    return [k[0] for k in kept], [k[1] for k in kept]
+            kept.append(work)
+    return kept
 
 
 def _border_deviation(image: np.ndarray) -> float:

@@ -20,7 +20,9 @@ def test_boxes_lie_inside_and_labels_are_known(assets: Assets, kind: str) -> Non
         assert (scene.boxes[:, 3] <= height).all()
         assert (scene.boxes[:, 2:] > scene.boxes[:, :2]).all()
         assert set(scene.labels) <= {1, 2}
-        assert len(scene.labels) == len(scene.boxes) == len(scene.visible)
+        assert len(scene.labels) == len(scene.boxes) == len(scene.visible) == len(scene.outer)
+        assert (scene.outer[:, :2] <= scene.boxes[:, :2] + 1.5).all()  # the frame lies around the work
+        assert (scene.outer[:, 2:] >= scene.boxes[:, 2:] - 1.5).all()
         if kind == "empty":
             assert not len(scene.boxes)
 

@@ -130,6 +130,15 @@ def test_the_known_main_work_wins_over_the_larger_one() -> None:
     assert made.wanted[0] < 1.0
 
 
+def test_of_two_works_the_one_with_the_larger_frame_is_meant() -> None:
+    image = np.zeros((100, 200, 3), np.uint8)
+    boxes = np.array([[20, 20, 80, 80], [125, 25, 175, 75]], np.float32)
+    outer = np.array([[20, 20, 80, 80], [100, 0, 200, 100]], np.float32)
+    labels = np.array([1, 1])
+    assert example(image, boxes, labels, 100).wanted[0] == 1.0
+    assert example(image, boxes, labels, 100, outer=outer).wanted[1] == 1.0
+
+
 def test_examples_are_the_same_in_every_order(assets: Assets) -> None:
     stream = Examples(assets, assets.object_photos, 128, 3, 0.5, 10)
     late = stream[7]
