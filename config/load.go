@@ -82,7 +82,7 @@ func readFile(path string) (string, []byte, error) {
 	if optional {
 		path = DefaultFile
 	}
-	content, err := os.ReadFile(path) //nolint:gosec // the operator names it
+	content, err := os.ReadFile(path)
 	if optional && errors.Is(err, fs.ErrNotExist) {
 		return "", nil, nil
 	}

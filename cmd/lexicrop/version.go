@@ -14,7 +14,7 @@ func newVersionCommand() *cobra.Command {
 		Short: "Print the version of this program",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), version())
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "lexicrop "+version())
 			return err
 		},
 	}
@@ -26,11 +26,11 @@ func version() string {
 	if !ok {
 		return "unknown"
 	}
-	version := "lexicrop " + info.Main.Version
+	name := info.Main.Version
 	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			version += " " + s.Value
+		if s.Key == "vcs.revision" && name == "(devel)" {
+			name = s.Value
 		}
 	}
-	return fmt.Sprintf("%s (%s, %s/%s)", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return fmt.Sprintf("%s (%s, %s/%s)", name, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }

@@ -33,7 +33,7 @@ func onTriton(t testing.TB, cfg *config.Config) *testServer {
 	if err != nil {
 		t.Fatalf("%v\n(`make setup` installs it; LEXICROP_SKIP_TRITON=1 does without)", err)
 	}
-	t.Cleanup(func() { server.Stop(context.Background()) })
+	t.Cleanup(func() { server.Stop(context.WithoutCancel(t.Context())) })
 	return newTestServer(t, cfg, triton.Options{Address: server.Address(), LoadConfig: server.LoadConfig})
 }
 
@@ -99,7 +99,7 @@ func killTriton(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, file := range children {
-		for _, pid := range strings.Fields(string(read(t, file))) {
+		for pid := range strings.FieldsSeq(string(read(t, file))) {
 			if !strings.Contains(string(read(t, "/proc/"+pid+"/cmdline")), "tritonserver") {
 				continue
 			}
