@@ -96,7 +96,10 @@ var errUnsupported = errors.New("not supported")
 // errCorrupt marks what breaks a promise of the header.
 var errCorrupt = errors.New("corrupt")
 
-func decodeError(format string, err error) *Error {
+func decodeError(format string, err error) error {
+	if errors.Is(err, jpeg.ErrMemory) {
+		return fmt.Errorf("decoding %s: %w", format, err)
+	}
 	kind := Corrupt
 	for _, unsupported := range []error{errUnsupported, jpeg.ErrUnsupported, heif.ErrUnsupported, webp.ErrUnsupported} {
 		if errors.Is(err, unsupported) {

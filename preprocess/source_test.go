@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/lexicam/lexicrop/preprocess/heif"
+	"github.com/lexicam/lexicrop/preprocess/jpeg"
 )
 
 func TestLimits(t *testing.T) {
@@ -186,6 +187,14 @@ func TestHEIFThatLies(t *testing.T) {
 		if !errors.As(err, &refused) || refused.Kind != Corrupt {
 			t.Errorf("%s: %v, want corrupt", name, err)
 		}
+	}
+}
+
+// TestMemoryIsNotTheFilesFault: it is no *Error, which would be answered as one.
+func TestMemoryIsNotTheFilesFault(t *testing.T) {
+	var refused *Error
+	if err := decodeError("jpeg", jpeg.ErrMemory); errors.As(err, &refused) || !errors.Is(err, jpeg.ErrMemory) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -22,6 +22,8 @@ var (
 	// ErrTooManyScans is a progressive picture of more than MaxScans scans, each
 	// of which may cost a pass over all of the picture for a few bytes.
 	ErrTooManyScans = errors.New("JPEG with too many scans")
+	// ErrMemory is no fault of the stream: libjpeg got no memory.
+	ErrMemory = errors.New("no memory for a JPEG")
 )
 
 // MaxScans is far above what encoders write (about 10 for a progressive JPEG).

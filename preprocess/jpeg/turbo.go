@@ -15,7 +15,6 @@ package jpeg
 import "C"
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"unsafe"
@@ -88,7 +87,7 @@ func failure(status C.int, report *C.turbo_report) error {
 	case C.TURBO_TOO_MANY_SCANS:
 		return fmt.Errorf("%w: more than %d", ErrTooManyScans, MaxScans)
 	case C.TURBO_NO_MEMORY:
-		return errors.New("jpeg: out of memory")
+		return ErrMemory
 	default:
 		return fmt.Errorf("%w: %s", ErrCorrupt, message(report))
 	}
