@@ -22,7 +22,7 @@ type CropOptions struct {
 // Crop is where the works are in a photo. All boxes are in pixels of the upright photo at its
 // original resolution.
 type Crop struct {
-	Image      preprocess.Info
+	Image      ImageInfo
 	Detections []Detection
 	// Crop is the first detection after padding, in whole pixels inside the photo; empty when
 	// nothing is found.
@@ -32,6 +32,13 @@ type Crop struct {
 	Warnings []string
 }
 
+// Box and ImageInfo are of package preprocess, under the names by which callers of the service know
+// them.
+type (
+	Box       = preprocess.Box
+	ImageInfo = preprocess.Info
+)
+
 // Detection is one work in a photo.
 type Detection struct {
 	Label string
@@ -39,7 +46,7 @@ type Detection struct {
 	Score float64
 	// Salience is how likely, 0..1, it is the work that was meant.
 	Salience float64
-	Box      preprocess.Box
+	Box      Box
 }
 
 // Crop finds the works in photo, the bytes of a picture file, which must not change meanwhile.

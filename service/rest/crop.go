@@ -10,7 +10,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/lexicam/lexicrop/api"
-	"github.com/lexicam/lexicrop/preprocess"
 	"github.com/lexicam/lexicrop/service"
 )
 
@@ -135,7 +134,7 @@ func CropResult(r *service.Crop) api.CropResult {
 	return answer
 }
 
-func normalized(b preprocess.Box, image preprocess.Info) api.Box {
+func normalized(b service.Box, image service.ImageInfo) api.Box {
 	w, h := float64(image.Width), float64(image.Height)
 	return api.Box{round(b.X1/w, 6), round(b.Y1/h, 6), round(b.X2/w, 6), round(b.Y2/h, 6)}
 }
