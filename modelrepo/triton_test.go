@@ -1,7 +1,6 @@
 package modelrepo
 
 import (
-	"context"
 	"log/slog"
 	"math"
 	"math/rand/v2"
@@ -38,7 +37,7 @@ func TestEveryModelRunsOnTritonAsItsContractSays(t *testing.T) {
 		t.Fatalf("%v (LEXICROP_SKIP_TRITON=1 leaves this test out)", err)
 	}
 	defer func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		defer cancel()
 		server.Stop(ctx)
 	}()
