@@ -1,6 +1,7 @@
 package modelrepo
 
 import (
+	"context"
 	"log/slog"
 	"math"
 	"math/rand/v2"
