@@ -79,6 +79,25 @@ func (t Tensor) Float32s(dst []float32) ([]float32, error) {
 	return dst, nil
 }
 
+// Int64s decodes an INT64 or INT32 tensor into dst[:0], growing it when it must,
+// and returns the elements. It fails on another type.
+func (t Tensor) Int64s(dst []int64) ([]int64, error) {
+	dst = dst[:0]
+	switch t.DType {
+	case Int64:
+		for b := t.Data; len(b) >= 8; b = b[8:] {
+			dst = append(dst, int64(binary.LittleEndian.Uint64(b)))
+		}
+	case Int32:
+		for b := t.Data; len(b) >= 4; b = b[4:] {
+			dst = append(dst, int64(int32(binary.LittleEndian.Uint32(b))))
+		}
+	default:
+		return nil, fmt.Errorf("tensor %s is %s, not %s or %s", t.Name, t.DType, Int64, Int32)
+	}
+	return dst, nil
+}
+
 // check says whether the bytes are as many as type and shape want.
 func (t Tensor) check() error {
 	n, err := elements(t.Shape)
