@@ -10,16 +10,17 @@ import (
 
 // Store keeps a catalogue. It is safe for concurrent use.
 //
-// Durable: what Upsert and the deletions acknowledged by returning nil outlives
-// the process, however it ends, and the machine where its disks keep what they
-// report as written. Each call is applied as a whole or not at all; after an
-// error it may be either where the error does not tell, and repeating the call
-// is right.
+// Durable: what Upsert and the deletions acknowledged, by returning nil,
+// outlives the process, however it ends, and the machine, where its disks keep
+// what they report as written. A call that failed may have done a part of its
+// work if Kind is Internal; then repeating it is right.
 //
 // Consistent: every call that starts after a change was acknowledged sees it,
-// Search included. A call sees other calls' changes as a whole or not at all.
+// Search included.
 //
 // A store holds vectors of one Space, fixed when it is made.
+//
+// Ids order by their bytes.
 //
 // Errors are *Error, except those of a context that ended, which satisfy
 // errors.Is with ctx.Err(). After Close every call fails with Closed.

@@ -33,14 +33,14 @@ func maxQueryCode(codes int) float64 {
 func quantise(row []int8, vector []float32, norm float64) (scale, missed float32) {
 	step := maxAbs(vector) / norm / maxCode
 	inverse := 1 / (norm * step)
-	var sum float64
+	var sum float64 // of squares, in steps
 	for i, x := range vector {
-		code := math.RoundToEven(float64(x) * inverse)
+		value := float64(x) * inverse
+		code := math.RoundToEven(value)
 		row[i] = int8(code)
-		e := float64(x)/norm - code*step
-		sum += e * e
+		sum += (value - code) * (value - code)
 	}
-	return float32(step), float32(math.Sqrt(sum))
+	return float32(step), float32(math.Sqrt(sum) * step)
 }
 
 // quantiseQuery is quantise for a query; codes beyond the vector stay as they
@@ -51,12 +51,12 @@ func quantiseQuery(codes []int16, vector []float32) (scale, missed float32) {
 	inverse := 1 / (length * step)
 	var sum float64
 	for i, x := range vector {
-		code := math.RoundToEven(float64(x) * inverse)
+		value := float64(x) * inverse
+		code := math.RoundToEven(value)
 		codes[i] = int16(code)
-		e := float64(x)/length - code*step
-		sum += e * e
+		sum += (value - code) * (value - code)
 	}
-	return float32(step), float32(math.Sqrt(sum))
+	return float32(step), float32(math.Sqrt(sum) * step)
 }
 
 func maxAbs(v []float32) float64 {
