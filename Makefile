@@ -33,8 +33,14 @@ build: ## build the command build/lexicrop
 
 .PHONY: test
 test: setup ## run the tests, a real Triton included; those of training where it is set up, and in CI
-	go test $(GOTESTFLAGS) $(PACKAGES)
-	@if [ -d build/training ] || [ "$(CI)" = true ]; then $(MAKE) --no-print-directory test-training; fi
+	@status=0; \
+	echo 'go test $(GOTESTFLAGS) $(PACKAGES)'; go test $(GOTESTFLAGS) $(PACKAGES) || status=1; \
+	if [ -d build/training ] || [ "$(CI)" = true ]; then $(MAKE) --no-print-directory test-training || status=1; fi; \
+	exit $$status
+
+.PHONY: test-race
+test-race: setup ## run the tests of what works concurrently under the race detector
+	go test -race $(GOTESTFLAGS) ./index/... ./service/... ./triton/...
 
 .PHONY: test-training
 test-training: ## run the tests of training/ (the first time, about 2 GB are downloaded)
