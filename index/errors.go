@@ -68,8 +68,7 @@ func (k Kind) String() string {
 // KindOf returns the Kind of the *Error in err's chain, Internal if there is
 // none.
 func KindOf(err error) Kind {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Kind
 	}
 	return Internal

@@ -1,7 +1,6 @@
 package exact
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -59,7 +58,7 @@ func BenchmarkSearch(b *testing.B) {
 			for b.Loop() {
 				c.query.Vector = queries[len(times)%len(queries)]
 				start := time.Now()
-				if _, err := set.Search(context.Background(), c.query); err != nil {
+				if _, err := set.Search(b.Context(), c.query); err != nil {
 					b.Fatal(err)
 				}
 				times = append(times, time.Since(start))

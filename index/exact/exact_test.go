@@ -190,7 +190,7 @@ func TestSearchIsExact(t *testing.T) {
 		if rapid.Bool().Draw(t, "has threshold") {
 			q.MinSimilarity = new(rapid.Float32Range(-1, 1).Draw(t, "threshold"))
 		}
-		got, err := set.Search(context.Background(), q)
+		got, err := set.Search(t.Context(), q)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -240,7 +240,7 @@ func TestSearchSeesWholeChanges(t *testing.T) {
 					return
 				default:
 				}
-				m, err := set.Search(context.Background(), index.Query{Vector: []float32{1, 0}, Limit: 1000, Photos: 1})
+				m, err := set.Search(t.Context(), index.Query{Vector: []float32{1, 0}, Limit: 1000, Photos: 1})
 				if err != nil || len(m)%2 != 0 {
 					t.Errorf("%d works, %v", len(m), err)
 					return

@@ -128,7 +128,7 @@ func killWhileWriting(t *testing.T, path, prefix string, after time.Duration, th
 			break
 		}
 		if first {
-			time.AfterFunc(after, func() { writer.Process.Kill() })
+			time.AfterFunc(after, func() { _ = writer.Process.Kill() }) // Wait tells
 		}
 		switch id := strings.TrimSpace(line[1:]); line[0] {
 		case '+':

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"modernc.org/sqlite" // the driver "sqlite"
@@ -113,8 +114,10 @@ func migrate(ctx context.Context, db *sql.DB, version int) error {
 		}
 		version++
 	}
-	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, version)); err != nil {
-		return err
+	for pragma, value := range map[string]int{"application_id": applicationID, "user_version": version} {
+		if _, err := tx.ExecContext(ctx, "PRAGMA "+pragma+" = "+strconv.Itoa(value)); err != nil {
+			return err
+		}
 	}
 	return tx.Commit()
 }
@@ -157,8 +160,8 @@ func bind(ctx context.Context, db *sql.DB, given index.Space) (index.Space, erro
 func rollback(tx *sql.Tx) { _ = tx.Rollback() }
 
 func kindOf(err error) index.Kind {
-	var e *sqlite.Error
-	if !errors.As(err, &e) {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
 		return index.Internal
 	}
 	switch e.Code() & 0xff { // without what extends it

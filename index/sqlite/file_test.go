@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"bytes"
-	"context"
 	"database/sql"
 	"fmt"
 	"log/slog"
@@ -68,7 +67,7 @@ const lockHolder = "LEXICROP_TEST_LOCK_HOLDER"
 // TestOneProcessAtATime opens a file that another process has, then kills that.
 func TestOneProcessAtATime(t *testing.T) {
 	if path := os.Getenv(lockHolder); path != "" {
-		if _, err := Open(context.Background(), path, Options{Space: testSpace}); err != nil {
+		if _, err := Open(t.Context(), path, Options{Space: testSpace}); err != nil {
 			t.Fatal(err)
 		}
 		fmt.Println("open")
@@ -325,7 +324,7 @@ func TestCloseEndsVerify(t *testing.T) {
 	ended := make(chan error)
 	go func() {
 		for {
-			if _, err := s.Verify(context.Background()); err != nil {
+			if _, err := s.Verify(t.Context()); err != nil {
 				ended <- err
 				return
 			}

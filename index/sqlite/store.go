@@ -222,11 +222,10 @@ func (s *Store) Search(ctx context.Context, q index.Query) ([]index.Match, error
 // failure makes an *index.Error of what is none yet, unless ctx ended: then it
 // is why.
 func failure(ctx context.Context, doing string, err error) error {
-	var own *index.Error
-	switch {
-	case errors.As(err, &own):
+	if _, ok := errors.AsType[*index.Error](err); ok {
 		return err
-	case ctx.Err() != nil:
+	}
+	if ctx.Err() != nil {
 		return fmt.Errorf("%s: %w", doing, ctx.Err())
 	}
 	return &index.Error{Kind: kindOf(err), Err: fmt.Errorf("%s: %w", doing, err)}

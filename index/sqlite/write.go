@@ -48,7 +48,7 @@ func (s *Store) DeletePhoto(ctx context.Context, work, photo string) error {
 	}
 	defer done()
 	return s.change(ctx, "delete", func(ctx context.Context, c *change) error {
-		switch n, err := rowsOf(c.stmt(c.stmts.deletePhoto).ExecContext(ctx, work, photo)); {
+		switch n, err := rowsOf(c.stmt(ctx, c.stmts.deletePhoto).ExecContext(ctx, work, photo)); {
 		case err != nil:
 			return fmt.Errorf("photo %q of work %q: %w", photo, work, err)
 		case n == 0:
@@ -130,7 +130,7 @@ func (s *Store) change(ctx context.Context, doing string, make func(context.Cont
 func (c *change) then(f func(*exact.Change)) { c.after = append(c.after, f) }
 
 // stmt returns the prepared statement s for use in the transaction.
-func (c *change) stmt(s *sql.Stmt) *sql.Stmt { return c.tx.Stmt(s) }
+func (c *change) stmt(ctx context.Context, s *sql.Stmt) *sql.Stmt { return c.tx.StmtContext(ctx, s) }
 
 func (c *change) upsert(ctx context.Context, e *index.Entry) error {
 	key, err := c.upsertWork(ctx, e)
@@ -148,7 +148,7 @@ func (c *change) upsert(ctx context.Context, e *index.Entry) error {
 func (c *change) upsertWork(ctx context.Context, e *index.Entry) (key int64, err error) {
 	w := e.Work
 	if e.KeepWork {
-		err := c.stmt(c.stmts.workKey).QueryRowContext(ctx, w.ID).Scan(&key)
+		err := c.stmt(ctx, c.stmts.workKey).QueryRowContext(ctx, w.ID).Scan(&key)
 		if !errors.Is(err, sql.ErrNoRows) {
 			return key, err
 		}
@@ -157,7 +157,7 @@ func (c *change) upsertWork(ctx context.Context, e *index.Entry) (key int64, err
 	if err != nil {
 		return 0, err
 	}
-	err = c.stmt(c.stmts.upsertWork).QueryRowContext(ctx, w.ID, w.Title, w.Artist, w.Year, w.Link, metadata, sumOfWork(&w, metadata)).Scan(&key)
+	err = c.stmt(ctx, c.stmts.upsertWork).QueryRowContext(ctx, w.ID, w.Title, w.Artist, w.Year, w.Link, metadata, sumOfWork(&w, metadata)).Scan(&key)
 	c.then(func(m *exact.Change) { m.PutWork(w) })
 	return key, err
 }
@@ -170,14 +170,14 @@ func (c *change) upsertPhoto(ctx context.Context, workKey int64, work string, p 
 	}
 	var key int64
 	vector := encodeVector(p.Vector)
-	err := c.stmt(c.stmts.upsertPhoto).QueryRowContext(ctx, workKey, p.ID, p.Hash, p.Source, vector, sumOfPhoto(workKey, p.ID, p.Hash, p.Source, vector)).Scan(&key)
+	err := c.stmt(ctx, c.stmts.upsertPhoto).QueryRowContext(ctx, workKey, p.ID, p.Hash, p.Source, vector, sumOfPhoto(workKey, p.ID, p.Hash, p.Source, vector)).Scan(&key)
 	if err != nil {
 		return err
 	}
 	if len(p.Crop) > 0 {
-		_, err = c.stmt(c.stmts.upsertCrop).ExecContext(ctx, key, p.Crop, sumOfCrop(key, p.Crop))
+		_, err = c.stmt(ctx, c.stmts.upsertCrop).ExecContext(ctx, key, p.Crop, sumOfCrop(key, p.Crop))
 	} else {
-		_, err = c.stmt(c.stmts.deleteCrop).ExecContext(ctx, key)
+		_, err = c.stmt(ctx, c.stmts.deleteCrop).ExecContext(ctx, key)
 	}
 	// The caller may use its memory again.
 	p.Vector, p.Crop = append([]float32(nil), p.Vector...), nil
@@ -188,7 +188,7 @@ func (c *change) upsertPhoto(ctx context.Context, workKey int64, work string, p 
 // deleteSame removes the photo of the same content as p that has another id.
 func (c *change) deleteSame(ctx context.Context, workKey int64, work string, p *index.Photo) error {
 	var id string
-	err := c.stmt(c.stmts.deleteSame).QueryRowContext(ctx, workKey, p.Hash, p.ID).Scan(&id)
+	err := c.stmt(ctx, c.stmts.deleteSame).QueryRowContext(ctx, workKey, p.Hash, p.ID).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
@@ -197,7 +197,7 @@ func (c *change) deleteSame(ctx context.Context, workKey int64, work string, p *
 }
 
 func (c *change) deleteWork(ctx context.Context, work string) error {
-	switch n, err := rowsOf(c.stmt(c.stmts.deleteWork).ExecContext(ctx, work)); {
+	switch n, err := rowsOf(c.stmt(ctx, c.stmts.deleteWork).ExecContext(ctx, work)); {
 	case err != nil:
 		return fmt.Errorf("work %q: %w", work, err)
 	case n == 0:
