@@ -100,6 +100,9 @@ func (u *upload) readForm(r *http.Request, boundary, field string, maxBytes int6
 func (u *upload) readJSON(r *http.Request, field string, maxBytes int64) error {
 	// Base64 makes four bytes of three; line breaks and the other fields need a little more.
 	body, err := u.read(r.Body, r.ContentLength, maxBytes/3*4+maxBytes/32+1<<12)
+	if failure := service.AsError(err); failure != nil && failure.Code == service.CodeTooManyBytes {
+		return tooManyBytes(maxBytes) // of the photo, which is what the client can make smaller
+	}
 	if err != nil {
 		return err
 	}
