@@ -43,7 +43,8 @@ type Photo struct {
 }
 
 // Metadata is anything else that is known of a work: any JSON values. Numbers
-// read are json.Number, so that they keep their digits.
+// read are json.Number, so that they keep their digits. What a store returns may
+// be shared, and must not be changed.
 type Metadata map[string]any
 
 // UnmarshalJSON takes a JSON object or null.

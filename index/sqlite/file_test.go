@@ -105,6 +105,13 @@ func TestOneStoreAtATime(t *testing.T) {
 			t.Errorf("while it is open: %v", err)
 		}
 	}
+	link := filepath.Join(t.TempDir(), "link.db")
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), link, Options{Space: testSpace}); index.KindOf(err) != index.Locked {
+		t.Errorf("by another name, while it is open: %v", err)
+	}
 	put(t, s, testEntry("a", 1, 2, 3)) // the first is not disturbed
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -315,6 +322,38 @@ func TestFailedChangeLeavesNothing(t *testing.T) {
 		t.Errorf("Verify: %+v, %v", r, err)
 	}
 	put(t, s, testEntry("b", 0, 1, 0)) // and the store goes on
+}
+
+// TestFullDisk lets the file grow no more.
+func TestFullDisk(t *testing.T) {
+	s := openTest(t, filepath.Join(t.TempDir(), "x.db"), Options{Space: testSpace})
+	put(t, s, testEntry("a", 1, 0, 0))
+	limit := func(pages int) {
+		if _, err := s.writes.ExecContext(t.Context(), fmt.Sprintf("PRAGMA max_page_count = %d", pages)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit(1)
+	var err error
+	want := []string{"a"}
+	for i := 0; err == nil; i++ {
+		e := testEntry(fmt.Sprintf("b%02d", i), 0, 1, 0)
+		e.Photos[0].Crop = make([]byte, 3000)
+		if err = s.Upsert(t.Context(), testSpace, e); err == nil {
+			want = append(want, e.Work.ID)
+		}
+	}
+	if index.KindOf(err) != index.Internal || !strings.Contains(err.Error(), "full") {
+		t.Errorf("Upsert: %v", err)
+	}
+	if got := foundIDs(t, s); !slices.Equal(got, want) {
+		t.Errorf("search finds %q, want %q", got, want)
+	}
+	limit(1 << 20)
+	put(t, s, testEntry("c", 0, 0, 1))
+	if r, err := s.Verify(t.Context()); err != nil || len(r.Problems) > 0 {
+		t.Errorf("Verify: %+v, %v", r, err)
+	}
 }
 
 // TestCloseEndsVerify closes while checks run.

@@ -1,7 +1,7 @@
 // Package sqlite keeps a catalogue in one SQLite file and searches it in
 // memory. The file is the record: it is written, and flushed to the disk,
 // before a change is acknowledged. Opening reads all vectors into memory, about
-// 2.6 KB for a photo of 512 values.
+// 2.6 KB for a photo of 512 values, and what is known of the works.
 //
 // A file belongs to one process at a time, which FILE.lock sees to. FILE-wal
 // and FILE-shm are SQLite's own, and part of the catalogue while it is open or
@@ -72,6 +72,9 @@ func newStore(ctx context.Context, path string, o Options) (_ *Store, err error)
 	path, err = filepath.Abs(path)
 	if err != nil {
 		return nil, err
+	}
+	if resolved, err := filepath.EvalSymlinks(path); err == nil {
+		path = resolved // one file must have one lock
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
