@@ -52,7 +52,7 @@ type fixture struct {
 // space is that of the tests.
 var space = index.Space{Name: "test space", Fingerprint: "f0", Dimension: 4}
 
-// store opens the store and has it closed, and verified, at the end.
+// store opens the store, and has it closed at the end.
 func (f *fixture) store(t *testing.T) index.Store {
 	t.Helper()
 	s, err := f.open(t, f.name, space)
