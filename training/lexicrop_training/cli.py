@@ -177,7 +177,7 @@ def _quantize(o: argparse.Namespace) -> None:
     for label, path in (("float", o.model), ("int8", o.out)):
         for engine, make in engines.items():
             predict = make(path)
-            entry = {"ms": round(quantize.latency(predict, side), 2)}
+            entry = quantize.latency(predict, side)
             if samples:
                 entry |= report(evaluate(predict, samples, side))
             document[f"{label} {engine}"] = entry
