@@ -177,7 +177,7 @@ func checkPicture(t *testing.T, u upload, info Info, p *Picture) {
 		t.Errorf("decoded, should be refused as %s", e.RefuseAs)
 		return
 	}
-	if info.Format != e.Format && !(e.Format == "heif" && info.Format == "heic") {
+	if info.Format != e.Format && (e.Format != "heif" || info.Format != "heic") {
 		t.Errorf("format %q, want %q", info.Format, e.Format)
 	}
 	if info.Width != e.Width || info.Height != e.Height {

@@ -61,8 +61,8 @@ func chunkICCP(profile []byte) []byte {
 	var packed bytes.Buffer
 	packed.WriteString("iCCPICC profile\x00\x00")
 	z := zlib.NewWriter(&packed)
-	z.Write(profile) // a bytes.Buffer takes everything
-	z.Close()
+	_, _ = z.Write(profile) // a bytes.Buffer takes everything
+	_ = z.Close()
 	body := packed.Bytes()
 	out := binary.BigEndian.AppendUint32(nil, uint32(len(body)-4))
 	out = append(out, body...)

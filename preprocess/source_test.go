@@ -155,8 +155,7 @@ func TestDamageIsTyped(t *testing.T) {
 						p.Release()
 						continue
 					}
-					var refused *Error
-					if !errors.As(err, &refused) {
+					if _, ok := errors.AsType[*Error](err); !ok {
 						t.Fatalf("byte %d set to %d: untyped error %v", i, v, err)
 					}
 				}
@@ -314,8 +313,7 @@ func FuzzDecode(f *testing.F) {
 				return
 			}
 		}
-		var refused *Error
-		if !errors.As(err, &refused) {
+		if _, ok := errors.AsType[*Error](err); !ok {
 			t.Fatalf("untyped error %v", err)
 		}
 	})

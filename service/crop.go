@@ -32,12 +32,11 @@ type Crop struct {
 	Warnings []string
 }
 
-// Box and ImageInfo are of package preprocess, under the names by which callers of the service know
-// them.
-type (
-	Box       = preprocess.Box
-	ImageInfo = preprocess.Info
-)
+// Box is a rectangle in pixels of the upright photo at its original resolution.
+type Box = preprocess.Box
+
+// ImageInfo is what the header of a photo says.
+type ImageInfo = preprocess.Info
 
 // Detection is one work in a photo.
 type Detection struct {

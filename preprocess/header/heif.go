@@ -131,7 +131,8 @@ func cleanAperture(clap []byte, width, height int) (image.Rectangle, bool) {
 
 func isAlpha(m *meta, id uint32) bool {
 	alpha := false
-	m.properties(id, func(b box) error {
+	// What is broken in the properties shows where they are read for the picture itself.
+	_ = m.properties(id, func(b box) error {
 		if b.name == "auxC" && len(b.payload) > 4 {
 			alpha = alpha || bytes.HasPrefix(b.payload[4:], []byte("urn:mpeg:mpegB:cicp:systems:auxiliary:alpha")) ||
 				bytes.HasPrefix(b.payload[4:], []byte("urn:mpeg:hevc:2015:auxid:1"))

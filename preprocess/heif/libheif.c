@@ -88,7 +88,6 @@ libheif *libheif_open(void) {
       {&lib->width, "heif_image_get_width"},
       {&lib->height, "heif_image_get_height"},
       {&lib->image_release, "heif_image_release"},
-      {&lib->init, "heif_init"},
   };
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
     void *f = dlsym(so, functions[i].name);
@@ -99,7 +98,12 @@ libheif *libheif_open(void) {
     }
     memcpy(functions[i].where, &f, sizeof f);
   }
-  lib->init(NULL); // loads decoders that are plugins
+  // Loads decoders that are plugins; before 1.13 there are none, and no such function.
+  void *init = dlsym(so, "heif_init");
+  if (init != NULL) {
+    memcpy(&lib->init, &init, sizeof init);
+    lib->init(NULL);
+  }
   return lib;
 }
 

@@ -14,8 +14,9 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/lexicam/lexicrop/preprocess/header"
 	"pgregory.net/rapid"
+
+	"github.com/lexicam/lexicrop/preprocess/header"
 )
 
 const testdata = "../testdata"
@@ -354,12 +355,12 @@ func TestNoMemoryIsLost(t *testing.T) {
 	small := whole(t, progressive, Full)
 	work := func(n int) {
 		for range n {
-			Decode(dst, 1200, data, w)
-			Decode(dst, 1200, data[:len(data)*9/10], w)
-			Decode(dst, 1200, damaged, w)
-			Decode(dst, 1200, progressive, small)
-			Decode(dst, 1200, progressive[:len(progressive)*3/4], small)
-			Encode(failing{errors.New("broken")}, dst[:3*200*200], 600, 200, 200, 80, nil)
+			_, _ = Decode(dst, 1200, data, w)
+			_, _ = Decode(dst, 1200, data[:len(data)*9/10], w)
+			_, _ = Decode(dst, 1200, damaged, w)
+			_, _ = Decode(dst, 1200, progressive, small)
+			_, _ = Decode(dst, 1200, progressive[:len(progressive)*3/4], small)
+			_ = Encode(failing{errors.New("broken")}, dst[:3*200*200], 600, 200, 200, 80, nil)
 		}
 	}
 	work(20)

@@ -37,7 +37,9 @@ static void on_error(j_common_ptr cinfo) {
   switch (cinfo->err->msg_code) {
   case JERR_OUT_OF_MEMORY:
     fail(cinfo, TURBO_NO_MEMORY);
+#if JPEG_LIB_VERSION < 70 // later interfaces, Ubuntu's among them, have no such code
   case JERR_ARITH_NOTIMPL:
+#endif
   case JERR_BAD_PRECISION:
   case JERR_CCIR601_NOTIMPL:
   case JERR_COMPONENT_COUNT:

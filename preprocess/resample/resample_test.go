@@ -206,6 +206,7 @@ func TestToStoredIsTheWayBackOfOrient(t *testing.T) {
 
 // TestConcurrentCallsShareNothing is for the race detector too.
 func TestConcurrentCallsShareNothing(t *testing.T) {
+	t.Parallel()
 	for o := Upright; o <= Rotate270; o++ {
 		src := noise(60+int(o), 40)
 		want := blank(30, 20)

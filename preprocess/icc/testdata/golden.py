@@ -135,7 +135,7 @@ def main() -> None:
             flags=ImageCms.Flags.NOOPTIMIZE,
         )
         assert converted is not None
-        converted.save(HERE / f"{name}.png", optimize=True)
+        converted.save(HERE / f"{name}.png", optimize=True, icc_profile=None)
 
 
 if __name__ == "__main__":
