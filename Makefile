@@ -11,6 +11,9 @@ SHELL := /bin/bash
 # The Go that .ci/prepare fetched where the machine's own is missing or too old.
 export PATH := $(CURDIR)/build/go/bin:$(PATH)
 
+# The decoders of AVIF and WebP that are fallbacks stay inside WebAssembly and look for no libraries.
+export GOFLAGS := $(GOFLAGS) -tags=nodynamic
+
 PACKAGES ?= ./...
 
 .PHONY: help
