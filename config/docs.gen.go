@@ -49,7 +49,7 @@ var docs = map[string]string{
 	"models.detector.version":    "The one to use, empty for the newest. Default: \"\".",
 	"crop":                       "How the artwork is chosen and cut out.",
 	"crop.detections":            "How many works are returned at most. Default: 1.",
-	"crop.min_score":             "Leaves out works of a lower score, 0 to 1. Default: 0.",
+	"crop.min_score":             "Leaves out works of a lower score, 0 to 1. Default: 0.4.",
 	"crop.padding":               "Widens the crop on each side by this share of the box's width and height, 0 to 1. Default: 0.",
 	"crop.nms_iou":               "The overlap (intersection over union, 0 to 1) from which two boxes count as the same work. Default: 0.5.",
 	"crop.refine_below":          "The share of the photo's area, 0 to 1, below which a work is looked at a second time, from close by; 0 never does. Default: 0.25.",
