@@ -239,7 +239,7 @@ def main() -> None:
     pillow_heif.register_heif_opener()
     PngImagePlugin.MAX_TEXT_CHUNK = 1 << 30  # Pillow itself inflates text
     for old in HERE.iterdir():
-        if old.suffix != ".py" and old.is_file():
+        if old.suffix not in (".py", ".sh") and old.is_file():
             old.unlink()
     files = []
     for name, data in pictures().items():
