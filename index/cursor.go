@@ -14,9 +14,9 @@ func DecodeCursor(cursor string) (after string, err error) {
 	if cursor == "" {
 		return "", nil
 	}
-	// Strict, so that one place has one cursor.
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil || len(raw) == 0 || raw[0] != cursorVersion || checkID(string(raw[1:])) != nil {
+	raw, err := base64.RawURLEncoding.DecodeString(cursor)
+	// One place has one cursor: decoding passes over line breaks and idle bits, encoding has none.
+	if err != nil || base64.RawURLEncoding.EncodeToString(raw) != cursor || len(raw) == 0 || raw[0] != cursorVersion || checkID(string(raw[1:])) != nil {
 		return "", invalid("cursor %q is none that a page gave", shorten(cursor))
 	}
 	return string(raw[1:]), nil

@@ -3,7 +3,7 @@ package index
 import "testing"
 
 func FuzzCursor(f *testing.F) {
-	for _, seed := range []string{"", "a", EncodeCursor("a"), EncodeCursor("Q12418/ä #1"), "AWE=", "AWF"} {
+	for _, seed := range []string{"", "a", EncodeCursor("a"), EncodeCursor("Q12418/ä #1"), "AWE=", "AWF", "AWE\n", "A\r\nWE"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
