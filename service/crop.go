@@ -71,7 +71,7 @@ func (s *Service) CropImage(ctx context.Context, photo []byte, o CropOptions, w 
 	if crop.Crop.Empty() {
 		return nil, &Error{Code: CodeNoArtwork, Detail: "no artwork was found, so there is nothing to crop"}
 	}
-	weight, err := s.decoding.enter(ctx, s.decodeWeight(int64(crop.Crop.Dx())*int64(crop.Crop.Dy())))
+	weight, err := s.decoding.enter(ctx, decodeWeight(int64(crop.Crop.Dx())*int64(crop.Crop.Dy())))
 	if err != nil {
 		return nil, AsError(err)
 	}
@@ -135,7 +135,7 @@ func (s *Service) cropRegion(found []Detection, info preprocess.Info, padding fl
 }
 
 // decodeWeight is how many slots a picture takes: a large one needs the memory of several.
-func (s *Service) decodeWeight(pixels int64) int64 {
+func decodeWeight(pixels int64) int64 {
 	const ordinary = 32 << 20
 	return 1 + pixels/ordinary
 }

@@ -29,7 +29,7 @@ const keptPixels = 4 << 20
 // than it needs, so that the next photo is decoded while this one is inferred.
 func (s *Service) look(ctx context.Context, source *preprocess.Source, d *detector, watch *stopwatch) (*view, error) {
 	info := source.Info()
-	weight, err := s.decoding.enter(ctx, s.decodeWeight(int64(info.Width)*int64(info.Height)))
+	weight, err := s.decoding.enter(ctx, decodeWeight(int64(info.Width)*int64(info.Height)))
 	if err != nil {
 		return nil, err
 	}

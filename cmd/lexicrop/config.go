@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/lexicam/lexicrop/config"
 )
 
 func newConfigCommand() *cobra.Command {
@@ -18,20 +20,14 @@ func newConfigCheckCommand() *cobra.Command {
 		Short: "Tell everything that is wrong with the configuration",
 		Args:  cobra.NoArgs,
 	}
-	load := addConfigFlags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := load()
-		if err != nil {
-			return err
-		}
+	return withConfig(cmd, func(cmd *cobra.Command, _ []string, c *config.Config) error {
 		source := c.File
 		if source == "" {
 			source = "no file was read"
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "the configuration is right (%s)\n", source)
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "the configuration is right (%s)\n", source)
 		return err
-	}
-	return cmd
+	})
 }
 
 func newConfigPrintCommand() *cobra.Command {
@@ -40,13 +36,7 @@ func newConfigPrintCommand() *cobra.Command {
 		Short: "Print the configuration in force, with comments, fit to be saved as a file",
 		Args:  cobra.NoArgs,
 	}
-	load := addConfigFlags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := load()
-		if err != nil {
-			return err
-		}
+	return withConfig(cmd, func(cmd *cobra.Command, _ []string, c *config.Config) error {
 		return c.Print(cmd.OutOrStdout())
-	}
-	return cmd
+	})
 }

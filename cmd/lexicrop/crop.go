@@ -35,24 +35,18 @@ func newCropCommand() *cobra.Command {
   lexicrop crop photos/*.jpg --out crops/ --json`,
 		Args: cobra.MinimumNArgs(1),
 	}
-	load := addConfigFlags(cmd)
 	var f cropFlags
 	cmd.Flags().StringVarP(&f.out, "out", "o", "", "write the crop here (.jpg, .png or .webp); a folder for several photos")
 	cmd.Flags().StringVarP(&f.draw, "draw", "d", "", "write the photo with its boxes here (.jpg or .png); a folder for several photos")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object a photo")
-	cmd.RunE = func(cmd *cobra.Command, photos []string) error {
-		c, err := load()
-		if err != nil {
-			return err
-		}
+	return withConfig(cmd, func(cmd *cobra.Command, photos []string, c *config.Config) error {
 		f.CropOptions = service.CropOptions{Detections: c.Crop.Detections, MinScore: c.Crop.MinScore, Padding: c.Crop.Padding}
 		if !cmd.Flags().Changed("log-level") {
 			// A person looks at results here, not at the start of a server.
 			c.Log.Level = slog.LevelWarn
 		}
 		return cropPhotos(cmd.Context(), cmd.OutOrStdout(), c, photos, f)
-	}
-	return cmd
+	})
 }
 
 // cropPhotos goes on after a photo that fails, and fails at the end.
@@ -158,15 +152,13 @@ func cropPhoto(ctx context.Context, svc *service.Service, c *config.Config, t ta
 	if err != nil {
 		return nil, err
 	}
-	if t.crop == "" {
-		crop, err := svc.Crop(ctx, photo, o)
-		if err == nil && t.drawing != "" {
-			err = drawBoxes(t.drawing, photo, crop, c)
-		}
-		return crop, err
-	}
+	var crop *service.Crop
 	var picture bytes.Buffer
-	crop, err := svc.CropImage(ctx, photo, o, &picture, formatOf(t.crop), c.Crop.JPEGQuality)
+	if t.crop == "" {
+		crop, err = svc.Crop(ctx, photo, o)
+	} else {
+		crop, err = svc.CropImage(ctx, photo, o, &picture, formatOf(t.crop), c.Crop.JPEGQuality)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -174,6 +166,9 @@ func cropPhoto(ctx context.Context, svc *service.Service, c *config.Config, t ta
 		if err := drawBoxes(t.drawing, photo, crop, c); err != nil {
 			return nil, err
 		}
+	}
+	if t.crop == "" {
+		return crop, nil
 	}
 	return crop, os.WriteFile(t.crop, picture.Bytes(), 0o644)
 }

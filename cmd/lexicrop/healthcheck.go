@@ -21,18 +21,12 @@ func newHealthcheckCommand() *cobra.Command {
 		Short: "Ask a running service on this machine whether it is ready",
 		Args:  cobra.NoArgs,
 	}
-	load := addConfigFlags(cmd)
 	timeout := cmd.Flags().Duration("timeout", 3*time.Second, "how long to wait for the answer")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := load()
-		if err != nil {
-			return err
-		}
+	return withConfig(cmd, func(cmd *cobra.Command, _ []string, c *config.Config) error {
 		ctx, cancel := context.WithTimeout(cmd.Context(), *timeout)
 		defer cancel()
 		return checkHealth(ctx, cmd.OutOrStdout(), c)
-	}
-	return cmd
+	})
 }
 
 func checkHealth(ctx context.Context, out io.Writer, c *config.Config) error {

@@ -32,19 +32,13 @@ func newModelsListCommand() *cobra.Command {
 		Short: "List the models of the repository with what they say of themselves",
 		Args:  cobra.NoArgs,
 	}
-	load := addConfigFlags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := load()
-		if err != nil {
-			return err
-		}
+	return withConfig(cmd, func(cmd *cobra.Command, _ []string, c *config.Config) error {
 		models, err := modelrepo.Open(c.Triton.Local.Repository)
 		if err != nil {
 			return err
 		}
 		return listModels(cmd.OutOrStdout(), models)
-	}
-	return cmd
+	})
 }
 
 func listModels(out io.Writer, models []modelrepo.Model) error {
@@ -74,19 +68,13 @@ fingerprint agree, that Triton loads them, and that they answer. With --photos t
 on labelled photos: mean IoU and misses of the first box, as the service would answer it.`,
 		Example: "  lexicrop models verify detector --photos photos/   # photos/labels.json has the boxes",
 	}
-	load := addConfigFlags(cmd)
 	photos := cmd.Flags().String("photos", "", "folder of labelled photos to measure on")
-	cmd.RunE = func(cmd *cobra.Command, names []string) error {
-		c, err := load()
-		if err != nil {
-			return err
-		}
+	return withConfig(cmd, func(cmd *cobra.Command, names []string, c *config.Config) error {
 		if !cmd.Flags().Changed("log-level") {
 			c.Log.Level = slog.LevelError
 		}
 		return verifyModels(cmd.Context(), cmd.OutOrStdout(), c, names, *photos)
-	}
-	return cmd
+	})
 }
 
 // verifyModels goes on after a model that is wrong, and fails at the end.

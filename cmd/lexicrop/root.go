@@ -23,13 +23,19 @@ func newRootCommand() *cobra.Command {
 	return root
 }
 
-// addConfigFlags adds --config and a flag for every setting to cmd and returns what reads them.
-func addConfigFlags(cmd *cobra.Command) func() (*config.Config, error) {
+// withConfig adds --config and a flag for every setting to cmd, and has run called with what they
+// and the other sources say.
+func withConfig(cmd *cobra.Command, run func(cmd *cobra.Command, args []string, c *config.Config) error) *cobra.Command {
 	file := cmd.Flags().StringP("config", "c", "", "configuration file (default "+config.FileVariable+" or "+config.DefaultFile+")")
 	config.BindFlags(cmd.Flags())
-	return func() (*config.Config, error) {
-		return config.Load(config.Options{File: *file, Flags: cmd.Flags()})
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := config.Load(config.Options{File: *file, Flags: cmd.Flags()})
+		if err != nil {
+			return err
+		}
+		return run(cmd, args, c)
 	}
+	return cmd
 }
 
 func newLogger(c *config.Config) *slog.Logger {

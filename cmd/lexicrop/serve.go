@@ -22,15 +22,9 @@ func newServeCommand() *cobra.Command {
 		Short: "Serve the API, with a local Triton unless one elsewhere is configured",
 		Args:  cobra.NoArgs,
 	}
-	load := addConfigFlags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := load()
-		if err != nil {
-			return err
-		}
+	return withConfig(cmd, func(cmd *cobra.Command, _ []string, c *config.Config) error {
 		return serve(cmd.Context(), c, newLogger(c))
-	}
-	return cmd
+	})
 }
 
 // serve runs until ctx ends.
