@@ -97,8 +97,15 @@ func failure(ctx context.Context, op, model string, err error) *Error {
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded), status.Code(err) == codes.DeadlineExceeded:
 		kind, err = Timeout, context.DeadlineExceeded
-	case ctx.Err() != nil, status.Code(err) == codes.Canceled:
+	case ctx.Err() != nil:
 		kind, err = Canceled, context.Canceled
+	case status.Code(err) == codes.Canceled:
+		// Nobody here has cancelled: Triton saw the deadline pass a moment before this side did, or
+		// broke off by itself.
+		kind = Unavailable
+		if _, bounded := ctx.Deadline(); bounded {
+			kind, err = Timeout, context.DeadlineExceeded
+		}
 	}
 	return &Error{Kind: kind, Op: op, Model: model, Err: err}
 }
