@@ -28,14 +28,21 @@ type ModelStatus struct {
 	Contract *modelrepo.Contract
 }
 
-// model keeps one configured detector ready: it has Triton load it, reads its contract, tries it
+// opened is a network of some task, ready to be asked.
+type opened interface{ about() *network }
+
+func (n *network) about() *network { return n }
+
+// model keeps one configured network ready: it has Triton load it, reads its contract, tries it
 // with a blank picture, and begins again when Triton loses it.
-type model struct {
+type model[N opened] struct {
+	task    modelrepo.Task
 	name    ModelName
+	open    func(context.Context, *triton.Client, ModelName, *metrics) (N, error)
 	client  *triton.Client
 	metrics *metrics
 	log     *slog.Logger
-	active  atomic.Pointer[detector]
+	active  atomic.Pointer[N]
 	// reason is why the model is not ready; empty when it is.
 	reason atomic.Pointer[string]
 }
@@ -51,35 +58,37 @@ const (
 	strikes = 2
 )
 
-func newModel(name ModelName, client *triton.Client, metrics *metrics, log *slog.Logger) *model {
-	m := &model{name: name, client: client, metrics: metrics, log: log.With("model", name.Name)}
+func newModel[N opened](task modelrepo.Task, name ModelName, open func(context.Context, *triton.Client, ModelName, *metrics) (N, error), client *triton.Client, metrics *metrics, log *slog.Logger) *model[N] {
+	m := &model[N]{task: task, name: name, open: open, client: client, metrics: metrics, log: log.With("model", name.Name)}
 	m.setReason("starting")
 	return m
 }
 
 // ready returns the model to ask. A model that was ready is asked even when it seems lost: its
 // errors tell better what is wrong than an old observation.
-func (m *model) ready() (*detector, error) {
-	if d := m.active.Load(); d != nil {
-		return d, nil
+func (m *model[N]) ready() (N, error) {
+	if n := m.active.Load(); n != nil {
+		return *n, nil
 	}
-	return nil, &Error{
+	var none N
+	return none, &Error{
 		Code: CodeModelNotReady, Detail: fmt.Sprintf("the model %s is not ready yet", m.name.Name),
 		Err: errors.New(*m.reason.Load()),
 	}
 }
 
-func (m *model) status() ModelStatus {
-	status := ModelStatus{Task: string(modelrepo.TaskDetector), Name: m.name.Name, Reason: *m.reason.Load()}
+func (m *model[N]) status() ModelStatus {
+	status := ModelStatus{Task: string(m.task), Name: m.name.Name, Reason: *m.reason.Load()}
 	status.Ready = status.Reason == ""
-	if d := m.active.Load(); d != nil {
-		status.Version, status.Contract = d.version, &d.contract
+	if n := m.active.Load(); n != nil {
+		about := (*n).about()
+		status.Version, status.Contract = about.version, &about.contract
 	}
 	return status
 }
 
 // watch looks after the model until ctx ends.
-func (m *model) watch(ctx context.Context, loadTimeout time.Duration) {
+func (m *model[N]) watch(ctx context.Context, loadTimeout time.Duration) {
 	failures := 0
 	for {
 		wait := pollReady
@@ -99,7 +108,7 @@ func (m *model) watch(ctx context.Context, loadTimeout time.Duration) {
 }
 
 // look makes the model ready where it is not.
-func (m *model) look(ctx context.Context, loadTimeout time.Duration) error {
+func (m *model[N]) look(ctx context.Context, loadTimeout time.Duration) error {
 	quick, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
 	ready, err := m.client.ModelReady(quick, m.name.Name, m.name.Version)
@@ -117,18 +126,19 @@ func (m *model) look(ctx context.Context, loadTimeout time.Duration) error {
 			return err
 		}
 	}
-	d, err := newDetector(long, m.client, m.name, m.metrics)
+	n, err := m.open(long, m.client, m.name, m.metrics)
 	if err != nil {
 		return err
 	}
-	m.active.Store(d)
-	m.log.Info("the model is ready", "version", d.version, "labels", d.contract.Labels,
-		"input", fmt.Sprintf("%dx%d", d.contract.Input.Width, d.contract.Input.Height), "fingerprint", d.contract.Fingerprint)
+	m.active.Store(&n)
+	about := n.about()
+	m.log.Info("the model is ready", "version", about.version, "task", m.task,
+		"input", fmt.Sprintf("%dx%d", about.contract.Input.Width, about.contract.Input.Height), "fingerprint", about.contract.Fingerprint)
 	return nil
 }
 
 // setReason notes why the model is not ready and logs a change.
-func (m *model) setReason(reason string) {
+func (m *model[N]) setReason(reason string) {
 	old := m.reason.Swap(&reason)
 	ready := 0.0
 	if reason == "" {

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/lexicam/lexicrop/modelrepo"
 	"github.com/lexicam/lexicrop/preprocess"
 	"github.com/lexicam/lexicrop/triton"
 )
@@ -20,8 +22,9 @@ import (
 type Options struct {
 	// Limits bound a photo, checked on its header.
 	Limits preprocess.Limits
-	// Detector is the model that finds the works.
-	Detector ModelName
+	// Detector is the model that finds the works, Embedder the one that turns a work into a vector; with
+	// an empty name there is none.
+	Detector, Embedder ModelName
 	// DecodeSlots is how many pictures are decoded at once (0: one a core), DecodeQueue how many wait.
 	DecodeSlots, DecodeQueue int
 	// InferSlots is how many inferences are under way at once (0: two a core, so that one is on its
@@ -45,7 +48,8 @@ type Service struct {
 	metrics  *metrics
 	decoding *gate
 	infering *gate
-	detector *model
+	detector *model[*detector]
+	embedder *model[*embedder] // nil where none is configured
 	stop     context.CancelFunc
 	running  sync.WaitGroup
 }
@@ -68,10 +72,14 @@ func New(o Options, client *triton.Client, registry prometheus.Registerer, log *
 		infering: newGate("inference", o.InferSlots, o.InferQueue),
 	}
 	s.metrics = newMetrics(registry, s.decoding, s.infering)
-	s.detector = newModel(o.Detector, client, s.metrics, log)
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
+	s.detector = newModel(modelrepo.TaskDetector, o.Detector, openDetector, client, s.metrics, log)
 	s.running.Go(func() { s.detector.watch(ctx, o.LoadTimeout) })
+	if o.Embedder.Name != "" {
+		s.embedder = newModel(modelrepo.TaskEmbedder, o.Embedder, openEmbedder, client, s.metrics, log)
+		s.running.Go(func() { s.embedder.watch(ctx, o.LoadTimeout) })
+	}
 	return s
 }
 
@@ -82,7 +90,13 @@ func (s *Service) Close() {
 }
 
 // Models tells the state of every configured model.
-func (s *Service) Models() []ModelStatus { return []ModelStatus{s.detector.status()} }
+func (s *Service) Models() []ModelStatus {
+	models := []ModelStatus{s.detector.status()}
+	if s.embedder != nil {
+		models = append(models, s.embedder.status())
+	}
+	return models
+}
 
 // Formats lists the formats of photos that are taken.
 func (s *Service) Formats() []string { return preprocess.Formats() }
@@ -90,13 +104,14 @@ func (s *Service) Formats() []string { return preprocess.Formats() }
 // WaitReady returns when every model is ready, or with the reason why not when ctx ends.
 func (s *Service) WaitReady(ctx context.Context) error {
 	for {
-		status := s.detector.status()
-		if status.Ready {
+		models := s.Models()
+		i := slices.IndexFunc(models, func(m ModelStatus) bool { return !m.Ready })
+		if i < 0 {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the model %s is not ready: %s: %w", status.Name, status.Reason, ctx.Err())
+			return fmt.Errorf("the model %s is not ready: %s: %w", models[i].Name, models[i].Reason, ctx.Err())
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
