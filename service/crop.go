@@ -93,10 +93,11 @@ func (s *Service) CropImage(ctx context.Context, photo []byte, o CropOptions, w 
 
 // find decodes the photo and detects the works in it.
 func (s *Service) find(ctx context.Context, photo []byte, o CropOptions, watch *stopwatch) (*preprocess.Source, *Crop, error) {
-	detector, err := s.detector.ready()
+	detector, err := s.detector.ready(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
+	defer detector.release()
 	source, err := preprocess.Open(photo, s.options.Limits)
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening the photo: %w", err)

@@ -64,11 +64,14 @@ func newModel[N opened](task modelrepo.Task, name ModelName, open func(context.C
 	return m
 }
 
-// ready returns the model to ask. A model that was ready is asked even when it seems lost: its
-// errors tell better what is wrong than an old observation.
-func (m *model[N]) ready() (N, error) {
-	if n := m.active.Load(); n != nil {
-		return *n, nil
+// ready returns the model to ask for the request of ctx, held until the caller calls its release. A
+// model that was ready is asked even when it seems lost: its errors tell better what is wrong than an
+// old observation.
+func (m *model[N]) ready(_ context.Context) (N, error) {
+	for n := m.active.Load(); n != nil; n = m.active.Load() {
+		if (*n).about().hold() {
+			return *n, nil
+		}
 	}
 	var none N
 	return none, &Error{

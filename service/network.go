@@ -3,9 +3,12 @@ package service
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/lexicam/lexicrop/modelrepo"
 	"github.com/lexicam/lexicrop/preprocess"
@@ -23,7 +26,21 @@ type network struct {
 	// tensors holds *[]byte, one picture each: uint8, [height, width, 3], RGB. floats holds the same
 	// pictures as a network that takes no uint8 wants them.
 	tensors, floats sync.Pool
+	// uses has one taken for every request that works with this network.
+	uses *semaphore.Weighted
 }
+
+// allUses is held by a network that takes no more requests.
+const allUses = math.MaxInt64
+
+// hold keeps the network at Triton until release. It fails when the network has been swapped out.
+func (n *network) hold() bool { return n.uses.TryAcquire(1) }
+
+// release ends a hold; model.ready returns networks that are held.
+func (n *network) release() { n.uses.Release(1) }
+
+// drain returns when no request holds the network any more; from its call on, none gets it.
+func (n *network) drain(ctx context.Context) error { return n.uses.Acquire(ctx, allUses) }
 
 // openNetwork reads the contract of a loaded model and tries the model with a blank picture, so that
 // whatever does not fit together shows now and not with the first photo. answers says whether an
@@ -37,7 +54,7 @@ func openNetwork(ctx context.Context, client *triton.Client, name ModelName, tas
 	if err != nil {
 		return nil, err
 	}
-	n := &network{contract: contract, wanted: name, client: client, metrics: m}
+	n := &network{contract: contract, wanted: name, client: client, metrics: m, uses: semaphore.NewWeighted(allUses)}
 	if contract.Task != task {
 		return nil, fmt.Errorf("the model %s is for another task: %s, where one of task %s is needed", name.Name, contract.Task, task)
 	}
