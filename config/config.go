@@ -31,6 +31,12 @@ type Config struct {
 	Models Models `key:"models"`
 	// Crop is how the artwork is chosen and cut out.
 	Crop Crop `key:"crop"`
+	// Index is the catalogue: the works that can be found.
+	Index Index `key:"index"`
+	// Search is how the same work is looked for in the catalogue.
+	Search Search `key:"search"`
+	// Auth is who may ask, and how often.
+	Auth Auth `key:"auth"`
 	// Log is what is written to standard error.
 	Log Log `key:"log"`
 
@@ -92,6 +98,12 @@ type Limits struct {
 	MaxSide int `key:"max_side" min:"1" max:"65535"`
 	// MaxDetections is how many detections a request may ask for. Default: 32.
 	MaxDetections int `key:"max_detections" min:"1" max:"1000"`
+	// MaxResults is how many works a search or a page of the catalogue may ask
+	// for. Default: 100.
+	MaxResults int `key:"max_results" min:"1" max:"1000"`
+	// MaxLineBytes is the longest line of an import, which holds a work with its
+	// photos. Default: 16MiB.
+	MaxLineBytes ByteSize `key:"max_line_bytes" min:"1KiB" max:"1GiB"`
 }
 
 // Admission is how many requests are worked on at once, and how many may wait.
@@ -173,6 +185,17 @@ type Local struct {
 type Models struct {
 	// Detector is the network that finds the artwork.
 	Detector Model `key:"detector"`
+	// Embedder is the network that makes a vector of a work.
+	Embedder EmbedderModel `key:"embedder"`
+}
+
+// EmbedderModel names a model in Triton's repository, or none.
+type EmbedderModel struct {
+	// Name is the model's folder in the repository, empty for none: then nothing
+	// is embedded or searched. Default: "".
+	Name string `key:"name" everyday:"true" check:"name"`
+	// Version is the one to use, empty for the newest. Default: "".
+	Version string `key:"version" check:"version"`
 }
 
 // Model names a model in Triton's repository.
@@ -216,6 +239,73 @@ type Crop struct {
 	JPEGQuality int `key:"jpeg_quality" min:"1" max:"100"`
 }
 
+// StoreKind says what keeps the catalogue.
+type StoreKind string
+
+// The values of StoreKind.
+const (
+	StoreNone     StoreKind = "none"     // nothing: vectors are made, not searched
+	StoreSQLite   StoreKind = "sqlite"   // a file of this process
+	StorePostgres StoreKind = "postgres" // a PostgreSQL with pgvector, which several processes can share
+)
+
+// Index is the catalogue: the works that can be found.
+type Index struct {
+	// Store is what keeps the catalogue: none, sqlite (a file that one process
+	// has to itself) or postgres (a PostgreSQL with pgvector). There is a
+	// catalogue only where an embedder is configured. Default: sqlite.
+	Store StoreKind `key:"store" everyday:"true" oneof:"none sqlite postgres"`
+	// Path is the file of an sqlite store; it is made when it is not there.
+	// Default: "catalogue.db".
+	Path string `key:"path" everyday:"true" check:"nonempty"`
+	// DSN is how a postgres store is reached, such as
+	// "postgres://user:password@host/database". It is secret. Default: "".
+	DSN Secret `key:"dsn"`
+	// KeepCrops keeps a small JPEG of every photo as it was embedded: it can be
+	// shown, and embedded again by another network. Default: true.
+	KeepCrops bool `key:"keep_crops"`
+	// CropSide is the longer side of these pictures in pixels. Default: 320.
+	CropSide int `key:"crop_side" min:"32" max:"1024"`
+}
+
+// Search is how the same work is looked for in the catalogue. Requests may ask
+// for other values of limit, threshold and photos.
+type Search struct {
+	// Limit is how many works are answered at most. Default: 10.
+	Limit int `key:"limit" everyday:"true" min:"1" max:"1000"`
+	// Threshold leaves out works of a lower similarity (cosine, -1 to 1); -1
+	// leaves out none. Default: -1.
+	Threshold float64 `key:"threshold" everyday:"true" min:"-1" max:"1"`
+	// Photos is how many photos of each work are answered at most, its most
+	// similar ones. Default: 3.
+	Photos int `key:"photos" min:"1" max:"1000"`
+	// MinArea is the share of the photo's area, 0 to 1, below which the work that
+	// was found is not trusted: the whole photo is searched. Default: 0.08.
+	MinArea float64 `key:"min_area" min:"0" max:"1"`
+	// MaxArea is the share above which the work fills the photo: the whole photo
+	// is searched. Default: 0.95.
+	MaxArea float64 `key:"max_area" min:"0" max:"1"`
+}
+
+// Auth is who may ask, and how often. Requests show their key as
+// "Authorization: Bearer KEY" or "X-API-Key: KEY". The page, /docs and
+// /openapi.yaml are open to all.
+type Auth struct {
+	// Keys is a list of the keys of clients, each of 16 characters or more; in the
+	// environment and in a flag they are separated by commas. Without any, no key
+	// is asked for. They are secret. Default: [].
+	Keys Secrets `key:"keys"`
+	// WriteKeys is a list of more keys, which alone may then change the catalogue.
+	// Without any, everyone who may ask may change it, too. They are secret.
+	// Default: [].
+	WriteKeys Secrets `key:"write_keys"`
+	// Rate is how many requests a second a key, or without keys an address, may
+	// make in the long run; 0 for any number. Default: 0.
+	Rate float64 `key:"rate" min:"0" max:"1000000"`
+	// Burst is how many may come at once. Default: 20.
+	Burst int `key:"burst" min:"1" max:"1000000"`
+}
+
 // LogFormat is the form of a log line.
 type LogFormat string
 
@@ -253,7 +343,7 @@ func Default() *Config {
 			ShutdownGrace:     20 * time.Second,
 		},
 		Admin:     Admin{Address: "127.0.0.1:9090"},
-		Limits:    Limits{MaxBodyBytes: 32 << 20, MaxPixels: 100_000_000, MaxSide: 20_000, MaxDetections: 32},
+		Limits:    Limits{MaxBodyBytes: 32 << 20, MaxPixels: 100_000_000, MaxSide: 20_000, MaxDetections: 32, MaxResults: 100, MaxLineBytes: 16 << 20},
 		Admission: Admission{DecodeQueue: 64, InferQueue: 128, RetryAfter: time.Second},
 		Triton: Triton{
 			LoadTimeout: 5 * time.Minute,
@@ -261,6 +351,9 @@ func Default() *Config {
 		},
 		Models: Models{Detector: Model{Name: "detector"}},
 		Crop:   Crop{Detections: 1, MinScore: DefaultMinScore, NMSIoU: 0.5, RefineBelow: 0.25, Fallback: FallbackNone, JPEGQuality: 90},
+		Index:  Index{Store: StoreSQLite, Path: "catalogue.db", KeepCrops: true, CropSide: 320},
+		Search: Search{Limit: 10, Threshold: -1, Photos: 3, MinArea: 0.08, MaxArea: 0.95},
+		Auth:   Auth{Burst: 20},
 		Log:    Log{Level: slog.LevelInfo, Format: LogText},
 	}
 }

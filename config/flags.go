@@ -44,7 +44,7 @@ func kind(value reflect.Value) string {
 		return "size"
 	case slog.Level:
 		return "level"
-	case []string, Headers:
+	case []string, Headers, Secrets:
 		return "list"
 	}
 	switch value.Kind() {

@@ -35,7 +35,7 @@ func (l leaf) env() string {
 // flag is the name of its flag.
 func (l leaf) flag() string { return strings.NewReplacer(".", "-", "_", "-").Replace(l.key) }
 
-func (l leaf) secret() bool { return l.field.Type == reflect.TypeFor[Headers]() }
+func (l leaf) secret() bool { return isSecret(l.field.Type) }
 
 // show is a text of this leaf as it may be shown to anyone.
 func (l leaf) show(text string) string {

@@ -83,8 +83,20 @@ func another(t *testing.T, l leaf) (text, base string) {
 		return "other.example", tls
 	case "triton.local.arguments":
 		return "--log-verbose=1,--log-info=false", ""
-	case "models.detector.version":
+	case "models.detector.version", "models.embedder.version":
 		return "12", ""
+	case "index.store":
+		return "none", ""
+	case "index.dsn":
+		return "postgres://user:s3cret@host/db", "index: {store: postgres, dsn: 'postgres://other'}"
+	case "index.keep_crops":
+		return "false", ""
+	case "index.crop_side", "limits.max_results":
+		return "64", ""
+	case "auth.keys":
+		return "s3cret-0123456789,another-0123456789", ""
+	case "auth.write_keys":
+		return "s3cret-0123456789,another-0123456789", "auth: {keys: [a-client-0123456789]}"
 	case "crop.fallback":
 		return "full", ""
 	case "log.level":
@@ -197,6 +209,11 @@ func TestWhatCannotBeRead(t *testing.T) {
 		"level":                 {file: "log: {level: loud}", want: "a level is needed: debug, info, warn or error"},
 		"header without name":   {env: [2]string{"LEXICROP_TRITON_HEADERS", "s3cret"}, want: `triton.headers is **** (LEXICROP_TRITON_HEADERS): every header must be`},
 		"masked header":         {file: "triton: {headers: ['a: \"****\"', 'b: ****']}", want: "the value of the header b was masked"},
+		"masked secret":         {file: "index: {store: postgres, dsn: '****'}", want: "index.dsn is **** (lexicrop.yaml line 1): it was masked"},
+		"masked key":            {file: "auth: {keys: ['****']}", want: "auth.keys is **** (lexicrop.yaml line 1): it was masked"},
+		"short key":             {env: [2]string{"LEXICROP_AUTH_KEYS", "s3cret"}, want: "auth.keys is **** (LEXICROP_AUTH_KEYS): every key must have 16"},
+		"key with a blank":      {file: "auth: {keys: ['s3cret 0123456789']}", want: "and no blanks"},
+		"key given twice over":  {file: "auth: {keys: [s3cret-0123456789, s3cret-0123456789]}", want: "a key is given twice"},
 		"unknown variable":      {env: [2]string{"LEXICROP_SERVER_ADDRESSS", ":1"}, want: "LEXICROP_SERVER_ADDRESSS: there is no such variable, is LEXICROP_SERVER_ADDRESS meant?"},
 	}
 	for name, test := range tests {

@@ -52,6 +52,7 @@ func TestPrintedFileIsReadBackAsItWas(t *testing.T) {
 // sameLists makes an empty list equal to none.
 var sameLists = cmp.Options{
 	cmp.FilterValues(func(a, b []string) bool { return len(a)+len(b) == 0 }, cmp.Ignore()),
+	cmp.FilterValues(func(a, b Secrets) bool { return len(a)+len(b) == 0 }, cmp.Ignore()),
 	cmp.FilterValues(func(a, b Headers) bool { return len(a)+len(b) == 0 }, cmp.Ignore()),
 }
 
@@ -64,7 +65,7 @@ func draw(rt *rapid.T, l leaf, target reflect.Value) {
 		*field = ByteSize(rapid.Int64().Draw(rt, l.key))
 	case *[]string:
 		*field = rapid.SliceOf(text).Draw(rt, l.key)
-	case *Headers: // masked in print, so never the same
+	case *Headers, *Secret, *Secrets: // masked in print, so never the same
 	default:
 		switch {
 		case l.field.Tag.Get("oneof") != "":
@@ -84,15 +85,21 @@ func draw(rt *rapid.T, l leaf, target reflect.Value) {
 func TestPrintedConfigurationShowsNoSecret(t *testing.T) {
 	c := Default()
 	c.Triton.Headers = Headers{"b": "s3cret", "a": "s3cret, too"}
+	c.Index.DSN, c.Auth.Keys = "postgres://user:s3cret@host/db", Secrets{"s3cret-0123456789", "s3cret-9876543210"}
 	var printed bytes.Buffer
 	if err := c.Print(&printed); err != nil {
 		t.Fatal(err)
 	}
-	if want := "  headers:\n    - \"a: ****\"\n    - \"b: ****\"\n"; !strings.Contains(printed.String(), want) {
-		t.Errorf("want %s in\n%s", want, printed.String())
+	for _, want := range []string{
+		"  headers:\n    - \"a: ****\"\n    - \"b: ****\"\n", "  dsn: \"****\"\n", "  keys:\n    - \"****\"\n    - \"****\"\n",
+	} {
+		if !strings.Contains(printed.String(), want) {
+			t.Errorf("want %s in\n%s", want, printed.String())
+		}
 	}
 	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
-		printed.WriteString(fmt.Sprintf(format, c) + fmt.Sprintf(format, *c) + fmt.Sprintf(format, c.Triton) + fmt.Sprintf(format, c.Triton.Headers))
+		printed.WriteString(fmt.Sprintf(format, c) + fmt.Sprintf(format, *c) + fmt.Sprintf(format, c.Triton) + fmt.Sprintf(format, c.Triton.Headers) +
+			fmt.Sprintf(format, c.Index) + fmt.Sprintf(format, c.Index.DSN) + fmt.Sprintf(format, c.Auth) + fmt.Sprintf(format, c.Auth.Keys))
 	}
 	if strings.Contains(printed.String(), "s3cret") {
 		t.Errorf("the secret is in\n%s", printed.String())

@@ -46,6 +46,14 @@ func (c *Config) validateTogether() Problems {
 		"it must be another one than server.address, or both listeners want the same port")
 	require(c.Crop.Detections <= c.Limits.MaxDetections, "crop.detections",
 		"it must be at most limits.max_detections (%d)", c.Limits.MaxDetections)
+	require(c.Search.Limit <= c.Limits.MaxResults, "search.limit",
+		"it must be at most limits.max_results (%d)", c.Limits.MaxResults)
+	require(c.Search.MinArea <= c.Search.MaxArea, "search.min_area",
+		"it must be at most search.max_area (%v)", c.Search.MaxArea)
+	require(c.Index.Store != StorePostgres || c.Index.DSN != "", "index.dsn", "a postgres store needs it")
+	require(c.Index.Store == StorePostgres || c.Index.DSN == "", "index.dsn", "it has no effect unless index.store is postgres")
+	require(len(c.Auth.WriteKeys) == 0 || len(c.Auth.Keys) > 0, "auth.write_keys",
+		"it has no effect unless auth.keys has keys, too: without them everyone may ask")
 	if !t.TLS.Enabled {
 		for _, key := range []string{"ca_file", "cert_file", "key_file", "server_name"} {
 			key = "triton.tls." + key

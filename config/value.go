@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -13,9 +12,6 @@ import (
 	"strings"
 	"time"
 )
-
-// masked stands for a secret wherever the configuration is shown.
-const masked = "****"
 
 // ByteSize is a number of bytes. Its text is a whole number with or without a
 // unit: 33554432, 32MiB, 32MB.
@@ -54,58 +50,6 @@ func parseByteSize(text string) (ByteSize, error) {
 	return ByteSize(n * factor), nil
 }
 
-// Headers are names and values to send along. The values are secret: no way of
-// printing shows them.
-type Headers map[string]string
-
-// String lists the headers with their values masked.
-func (h Headers) String() string { return "[" + strings.Join(h.lines(true), ", ") + "]" }
-
-// GoString does the same for %#v.
-func (h Headers) GoString() string { return h.String() }
-
-// LogValue does the same for slog.
-func (h Headers) LogValue() slog.Value { return slog.StringValue(h.String()) }
-
-// lines are the headers as "name: value", ordered by name.
-func (h Headers) lines(mask bool) []string {
-	lines := make([]string, 0, len(h))
-	for _, name := range slices.Sorted(maps.Keys(h)) {
-		value := h[name]
-		if mask {
-			value = masked
-		}
-		lines = append(lines, name+": "+value)
-	}
-	return lines
-}
-
-func parseHeaders(lines []string) (Headers, error) {
-	headers := Headers{}
-	for _, line := range lines {
-		name, value, found := strings.Cut(line, ":")
-		// gRPC sends names in lower case.
-		name, value = strings.ToLower(strings.TrimSpace(name)), strings.TrimSpace(value)
-		switch {
-		case !found || name == "" || strings.ContainsFunc(name, func(r rune) bool { return !headerNameRune(r) }):
-			return nil, errors.New(`every header must be "name: value", the name of letters, digits, "-", "_" and "."`)
-		case value == "" || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }):
-			return nil, fmt.Errorf("the header %s needs a value of printable ASCII characters", name)
-		case value == masked:
-			return nil, fmt.Errorf("the value of the header %s was masked when the configuration was printed; write the real one", name)
-		}
-		if _, twice := headers[name]; twice {
-			return nil, fmt.Errorf("the header %s is given twice", name)
-		}
-		headers[name] = value
-	}
-	return headers, nil
-}
-
-func headerNameRune(r rune) bool {
-	return r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.", r)
-}
-
 // parse sets target from the text of a file, a variable or a flag. The error
 // says what would be right.
 func parse(target reflect.Value, text string) error {
@@ -126,7 +70,11 @@ func parse(target reflect.Value, text string) error {
 			return errors.New("a level is needed: debug, info, warn or error")
 		}
 		return nil
-	case *[]string, *Headers:
+	case *Secret:
+		secret, err := parseSecret(text)
+		*field = secret
+		return err
+	case *[]string, *Headers, *Secrets:
 		texts, err := split(text)
 		if err != nil {
 			return err
@@ -161,14 +109,19 @@ func parse(target reflect.Value, text string) error {
 }
 
 func isList(t reflect.Type) bool {
-	return t == reflect.TypeFor[[]string]() || t == reflect.TypeFor[Headers]()
+	return t == reflect.TypeFor[[]string]() || t == reflect.TypeFor[Headers]() || t == reflect.TypeFor[Secrets]()
 }
 
 // parseList is parse for the fields that are lists.
 func parseList(target reflect.Value, texts []string) error {
-	if field, ok := reflect.TypeAssert[*Headers](target.Addr()); ok {
+	switch field := target.Addr().Interface().(type) {
+	case *Headers:
 		headers, err := parseHeaders(texts)
 		*field = headers
+		return err
+	case *Secrets:
+		secrets, err := parseSecrets(texts)
+		*field = secrets
 		return err
 	}
 	target.Set(reflect.ValueOf(texts))
@@ -201,6 +154,10 @@ func format(value reflect.Value) []string {
 		return []string{strings.ToLower(v.String())}
 	case Headers:
 		return v.lines(true)
+	case Secret:
+		return []string{v.String()}
+	case Secrets:
+		return v.masked()
 	case []string:
 		return v
 	}
