@@ -21,8 +21,8 @@ import (
 )
 
 func newModelsCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "models", Short: "List or verify the models of the repository"}
-	cmd.AddCommand(newModelsListCommand(), newModelsVerifyCommand())
+	cmd := &cobra.Command{Use: "models", Short: "List, verify or add models of the repository"}
+	cmd.AddCommand(newModelsListCommand(), newModelsVerifyCommand(), newModelsAddCommand())
 	return cmd
 }
 
