@@ -46,7 +46,7 @@ type Contract struct {
 // Input is the picture tensor of a model.
 type Input struct {
 	Name   string
-	DType  triton.DType // Uint8 or FP32
+	DType  triton.DType // Uint8, FP32 or FP16
 	Layout Layout
 	Width  int // pixels
 	Height int // pixels

@@ -168,7 +168,7 @@ func TestFaultsOfAContract(t *testing.T) {
 		{"fingerprint missing", set("fingerprint", ""), "64 hexadecimal digits"},
 		{"two inputs", func(c *inference.ModelConfig) { c.Input = append(c.Input, c.Input[0]) }, "the model has 2 inputs"},
 		{"no input", func(c *inference.ModelConfig) { c.Input = nil }, "the model has 0 inputs"},
-		{"input type", func(c *inference.ModelConfig) { c.Input[0].DataType = inference.DataType_TYPE_FP16 }, "input image is of TYPE_FP16"},
+		{"input type", func(c *inference.ModelConfig) { c.Input[0].DataType = inference.DataType_TYPE_FP64 }, "input image is of TYPE_FP64"},
 		{"input rank", func(c *inference.ModelConfig) { c.Input[0].Dims = []int64{320, 320} }, "input image has dims [320 320]"},
 		{"grey", func(c *inference.ModelConfig) { c.Input[0].Dims = []int64{320, 320, 1} }, "3 channels (RGB) are needed"},
 		{"free size", func(c *inference.ModelConfig) { c.Input[0].Dims = []int64{-1, -1, 3} }, "parameter size is missing"},

@@ -18,7 +18,7 @@ type wanted struct {
 }
 
 func (d Decoder) wants(labels int) []wanted {
-	float := []triton.DType{triton.FP32}
+	float := []triton.DType{triton.FP32, triton.FP16}
 	boxes := wanted{role: RoleBoxes, dtypes: float, rank: 2, last: 4}
 	classes := int64(labels + 1)
 	switch d {
@@ -59,7 +59,7 @@ func (r *reader) detectorOutputs(c *Contract) {
 }
 
 func (r *reader) embedding(c *Contract) {
-	spec, ok := r.output(wanted{role: RoleEmbedding, dtypes: []triton.DType{triton.FP32}, rank: 1})
+	spec, ok := r.output(wanted{role: RoleEmbedding, dtypes: []triton.DType{triton.FP32, triton.FP16}, rank: 1})
 	if !ok {
 		return
 	}

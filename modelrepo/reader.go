@@ -137,8 +137,8 @@ func (r *reader) input() Input {
 	}
 	tensor := r.config.Input[0]
 	in := Input{Name: tensor.Name, DType: triton.DTypeOf(tensor.DataType)}
-	if in.DType != triton.Uint8 && in.DType != triton.FP32 {
-		r.fault("input %s is of %s: it must be TYPE_UINT8 or TYPE_FP32", in.Name, tensor.DataType)
+	if !slices.Contains([]triton.DType{triton.Uint8, triton.FP32, triton.FP16}, in.DType) {
+		r.fault("input %s is of %s: it must be TYPE_UINT8, TYPE_FP32 or TYPE_FP16", in.Name, tensor.DataType)
 	}
 	dims, batched := r.perPicture(tensor.Dims)
 	if len(dims) != 3 {

@@ -23,9 +23,9 @@ type network struct {
 	version string
 	client  *triton.Client
 	metrics *metrics
-	// tensors holds *[]byte, one picture each: uint8, [height, width, 3], RGB. floats holds the same
-	// pictures as a network that takes no uint8 wants them.
-	tensors, floats sync.Pool
+	// tensors holds *[]byte, one picture each: uint8, [height, width, 3], RGB. converted holds the same
+	// pictures as a network that takes something else wants them.
+	tensors, converted sync.Pool
 	// uses has one taken for every request that works with this network.
 	uses *semaphore.Weighted
 }
@@ -60,7 +60,7 @@ func openNetwork(ctx context.Context, client *triton.Client, name ModelName, tas
 	}
 	size := contract.Input.Width * contract.Input.Height * 3
 	n.tensors.New = func() any { t := make([]byte, size); return &t }
-	n.floats.New = func() any { t := make([]byte, 4*size); return &t }
+	n.converted.New = func() any { t := make([]byte, size*contract.Input.DType.Size()); return &t }
 	response, err := n.infer(ctx, slices.Repeat([]byte{contract.Pad}, size))
 	if err == nil {
 		n.version = response.Version
@@ -92,17 +92,30 @@ func (n *network) infer(ctx context.Context, tensor []byte) (response *triton.Re
 		n.metrics.inferences.WithLabelValues(n.wanted.Name, outcome(err)).Observe(time.Since(start).Seconds())
 	}()
 	in := n.contract.Input
-	if in.DType == triton.FP32 {
-		floats := n.floats.Get().(*[]byte)
-		defer n.floats.Put(floats)
-		preprocess.Float32s(*floats, tensor, layouts[in.Layout], scales[n.contract.Scale])
-		tensor = *floats
+	if in.DType != triton.Uint8 || in.Layout != modelrepo.LayoutNHWC {
+		converted := n.converted.Get().(*[]byte)
+		defer n.converted.Put(converted)
+		n.convert(*converted, tensor)
+		tensor = *converted
 	}
 	return n.client.Infer(ctx, &triton.Request{
 		Model: n.wanted.Name, Version: n.wanted.Version,
 		Inputs:  []triton.Tensor{{Name: in.Name, DType: in.DType, Shape: in.Shape, Data: tensor}},
 		Outputs: n.contract.Outputs,
 	})
+}
+
+// convert makes of a picture, uint8, [height, width, 3], RGB, what the network takes.
+func (n *network) convert(dst, picture []byte) {
+	layout, scale := layouts[n.contract.Input.Layout], scales[n.contract.Scale]
+	switch n.contract.Input.DType {
+	case triton.FP32:
+		preprocess.Float32s(dst, picture, layout, scale)
+	case triton.FP16:
+		preprocess.Float16s(dst, picture, layout, scale)
+	default:
+		preprocess.Planes(dst, picture)
+	}
 }
 
 // unusable is err as the fault of an answer that does not hold what it should.

@@ -65,18 +65,37 @@ type Tensor struct {
 	Data  []byte
 }
 
-// Float32s decodes an FP32 tensor into dst[:0], growing it when it must, and
-// returns the elements. It fails on another type; every Tensor out of Infer
-// has the length that its shape says.
+// Float32s decodes an FP32 or FP16 tensor into dst[:0], growing it when it
+// must, and returns the elements. It fails on another type; every Tensor out of
+// Infer has the length that its shape says.
 func (t Tensor) Float32s(dst []float32) ([]float32, error) {
-	if t.DType != FP32 {
-		return nil, fmt.Errorf("tensor %s is %s, not %s", t.Name, t.DType, FP32)
-	}
 	dst = dst[:0]
-	for b := t.Data; len(b) >= 4; b = b[4:] {
-		dst = append(dst, math.Float32frombits(binary.LittleEndian.Uint32(b)))
+	switch t.DType {
+	case FP32:
+		for b := t.Data; len(b) >= 4; b = b[4:] {
+			dst = append(dst, math.Float32frombits(binary.LittleEndian.Uint32(b)))
+		}
+	case FP16:
+		for b := t.Data; len(b) >= 2; b = b[2:] {
+			dst = append(dst, float16(binary.LittleEndian.Uint16(b)))
+		}
+	default:
+		return nil, fmt.Errorf("tensor %s is %s, not %s or %s", t.Name, t.DType, FP32, FP16)
 	}
 	return dst, nil
+}
+
+// float16 is the value of a half precision number.
+func float16(bits uint16) float32 {
+	sign, exponent, fraction := uint32(bits>>15)<<31, uint32(bits>>10&31), uint32(bits&1023)
+	switch exponent {
+	case 0: // zero or subnormal: a multiple of 2^-24
+		return math.Float32frombits(math.Float32bits(float32(fraction)*0x1p-24) | sign)
+	case 31: // infinite or no number
+		return math.Float32frombits(sign | 0x7f800000 | fraction<<13)
+	default: // float32 has a bias of 127 where this has 15
+		return math.Float32frombits(sign | (exponent+127-15)<<23 | fraction<<13)
+	}
 }
 
 // Int64s decodes an INT64 or INT32 tensor into dst[:0], growing it when it must,
