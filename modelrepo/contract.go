@@ -23,8 +23,9 @@ type Contract struct {
 	Filter string // of the resize; "triangle" (antialiased bilinear) is the only one
 	Scale  Scale
 
-	Decoder Decoder  // of detectors
-	Labels  []string // of detectors: the classes, background left out
+	Decoder Decoder   // of detectors
+	Boxes   BoxFormat // of detectors: what the four numbers of a box are
+	Labels  []string  // of detectors: the classes, background left out
 
 	// Outputs are what to ask for with one picture, dimensions of -1 being
 	// free. Roles says, in the same order, what each is to the decoder.
@@ -75,21 +76,47 @@ const (
 )
 
 // Decoder says what a detector's outputs mean. C is the number of labels, N of
-// candidates; all boxes are in pixels of the input unless said otherwise.
+// candidates; boxes are as BoxFormat says.
 type Decoder string
 
 // The decoders.
 const (
-	// DecoderCandidates: boxes [N,4] xyxy, probs [N,1+C] with the background
-	// first, and salience [N] (how likely the box is the work that is meant)
+	// DecoderCandidates: boxes [N,4], probs [N,1+C] with the background first, and salience [N] (how likely the box is the work that is meant)
 	// where the model has it. No NMS inside.
 	DecoderCandidates Decoder = "candidates"
-	// DecoderTorchvision: boxes [N,4] xyxy, labels [N] from 1, scores [N], of
+	// DecoderTorchvision: boxes [N,4], labels [N] from 1, scores [N], of
 	// one picture, NMS done; N varies.
 	DecoderTorchvision Decoder = "torchvision"
-	// DecoderDETR: boxes [N,4] cxcywh relative to the input (0..1), logits
-	// [N,C+1] with "no object" last.
+	// DecoderDETR: boxes [N,4], logits [N,C+1] with "no object" last.
 	DecoderDETR Decoder = "detr"
+)
+
+// BoxFormat says what the four numbers of a box are. Without parameters it is
+// xyxy in pixels, of DecoderDETR cxcywh relative to the input.
+type BoxFormat struct {
+	Order BoxOrder
+	Units BoxUnits
+}
+
+// BoxOrder is the order of a box's numbers.
+type BoxOrder string
+
+// The orders: the edges x1, y1, x2, y2, the same with y first, the centre with
+// width and height, the left upper corner with width and height.
+const (
+	BoxXYXY   BoxOrder = "xyxy"
+	BoxYXYX   BoxOrder = "yxyx"
+	BoxCXCYWH BoxOrder = "cxcywh"
+	BoxXYWH   BoxOrder = "xywh"
+)
+
+// BoxUnits says what a box's numbers count.
+type BoxUnits string
+
+// The units: pixels of the input, or its width and height (0..1).
+const (
+	BoxPixels   BoxUnits = "pixels"
+	BoxRelative BoxUnits = "relative"
 )
 
 // Role is what an output is to its decoder, or the embedding of an embedder.

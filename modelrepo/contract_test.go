@@ -43,7 +43,7 @@ output { name: "scores" data_type: TYPE_FP32 dims: [ -1 ] }
 
 var torchvisionParameters = []string{
 	"task", "detector", "decoder", "torchvision", "labels", "artwork", "resize", "stretch",
-	"scale", "0..1", "size", "320x480", "outputs", "boxes=dets", "fingerprint", fingerprint,
+	"scale", "0..1", "size", "320x480", "outputs", "boxes=dets", "box_units", "relative", "fingerprint", fingerprint,
 }
 
 func TestContractsOfManyKinds(t *testing.T) {
@@ -58,7 +58,7 @@ func TestContractsOfManyKinds(t *testing.T) {
 				Name: "detector", Task: TaskDetector,
 				Input:  Input{Name: "image", DType: triton.Uint8, Layout: LayoutNHWC, Width: 320, Height: 320, Shape: []int64{1, 320, 320, 3}},
 				Resize: ResizeLetterbox, Pad: 114, Align: AlignCenter, Filter: "triangle", Scale: Scale255,
-				Decoder: DecoderCandidates, Labels: []string{"painting", "object"},
+				Decoder: DecoderCandidates, Boxes: BoxFormat{BoxXYXY, BoxPixels}, Labels: []string{"painting", "object"},
 				Outputs: []triton.TensorSpec{
 					{Name: "boxes", DType: triton.FP32, Shape: []int64{1, 32, 4}},
 					{Name: "probs", DType: triton.FP32, Shape: []int64{1, 32, 3}},
@@ -73,7 +73,7 @@ func TestContractsOfManyKinds(t *testing.T) {
 				Name: "original", Task: TaskDetector,
 				Input:  Input{Name: "input", DType: triton.FP32, Layout: LayoutNCHW, Width: 320, Height: 480, Shape: []int64{3, 480, 320}},
 				Resize: ResizeStretch, Align: AlignCenter, Filter: "triangle", Scale: Scale1,
-				Decoder: DecoderTorchvision, Labels: []string{"artwork"},
+				Decoder: DecoderTorchvision, Boxes: BoxFormat{BoxXYXY, BoxRelative}, Labels: []string{"artwork"},
 				Outputs: []triton.TensorSpec{
 					{Name: "dets", DType: triton.FP32, Shape: []int64{-1, 4}},
 					{Name: "labels", DType: triton.Int64, Shape: []int64{-1}},
@@ -94,7 +94,7 @@ func TestContractsOfManyKinds(t *testing.T) {
 				Name: "detr", Task: TaskDetector,
 				Input:  Input{Name: "pixels", DType: triton.FP32, Layout: LayoutNCHW, Width: 800, Height: 640, Shape: []int64{1, 3, 640, 800}},
 				Resize: ResizeLetterbox, Align: AlignTopLeft, Filter: "triangle", Scale: ScaleImageNet,
-				Decoder: DecoderDETR, Labels: []string{"a", "b"},
+				Decoder: DecoderDETR, Boxes: BoxFormat{BoxCXCYWH, BoxRelative}, Labels: []string{"a", "b"},
 				Outputs: []triton.TensorSpec{
 					{Name: "boxes", DType: triton.FP32, Shape: []int64{1, 100, 4}},
 					{Name: "logits", DType: triton.FP32, Shape: []int64{1, 100, 3}},
@@ -163,6 +163,8 @@ func TestFaultsOfAContract(t *testing.T) {
 		{"layout against dims", set("layout", "nchw"), "3 channels (RGB) are needed"},
 		{"size against dims", set("size", "640x320"), "the dims of input image say 320x320"},
 		{"size", set("size", "big"), "it must be WIDTHxHEIGHT"},
+		{"box order", set("boxes", "xyhw"), `parameter boxes is "xyhw": it must be xyxy or yxyx or cxcywh or xywh`},
+		{"box units", set("box_units", "percent"), `parameter box_units is "percent": it must be pixels or relative`},
 		{"space", set("space", "x"), "parameter space has no meaning"},
 		{"fingerprint", set("fingerprint", "abc"), "64 hexadecimal digits"},
 		{"fingerprint missing", set("fingerprint", ""), "64 hexadecimal digits"},

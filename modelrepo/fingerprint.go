@@ -16,6 +16,8 @@ const (
 	keyDecoder = "decoder"
 	keyLabels  = "labels"
 	keyOutputs = "outputs" // "role=NAME,…" where an output is not called as its role
+	keyBoxes   = "boxes"
+	keyUnits   = "box_units"
 	keyLayout  = "layout"
 	keySize    = "size" // where the input's dims are free
 	keyResize  = "resize"
@@ -32,7 +34,7 @@ const (
 // contractKeys are the parameters that count into a fingerprint, sorted. All
 // others are a backend's own business and may differ between profiles.
 var contractKeys = []string{
-	keyAlign, keyDecoder, keyFilter, keyLabels, keyLayout, keyOutputs,
+	keyAlign, keyUnits, keyBoxes, keyDecoder, keyFilter, keyLabels, keyLayout, keyOutputs,
 	keyPad, keyResize, keyScale, keySize, keySpace, keyTask,
 }
 

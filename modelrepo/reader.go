@@ -40,6 +40,7 @@ func (r *reader) contract() Contract {
 	switch c.Task {
 	case TaskDetector:
 		c.Decoder = choice(r, keyDecoder, "", DecoderCandidates, DecoderTorchvision, DecoderDETR)
+		c.Boxes = r.boxFormat(c.Decoder)
 		c.Labels = r.labels()
 		r.detectorOutputs(&c)
 		r.refuse(c.Task, keySpace)
@@ -48,7 +49,7 @@ func (r *reader) contract() Contract {
 			r.fault("parameter %s is missing: a name for the vectors' space", keySpace)
 		}
 		r.embedding(&c)
-		r.refuse(c.Task, keyDecoder, keyLabels)
+		r.refuse(c.Task, keyDecoder, keyLabels, keyBoxes, keyUnits)
 	}
 	return c
 }
@@ -126,6 +127,17 @@ func (r *reader) labels() []string {
 		}
 	}
 	return labels
+}
+
+func (r *reader) boxFormat(decoder Decoder) BoxFormat {
+	missing := BoxFormat{BoxXYXY, BoxPixels}
+	if decoder == DecoderDETR {
+		missing = BoxFormat{BoxCXCYWH, BoxRelative}
+	}
+	return BoxFormat{
+		choice(r, keyBoxes, missing.Order, BoxXYXY, BoxYXYX, BoxCXCYWH, BoxXYWH),
+		choice(r, keyUnits, missing.Units, BoxPixels, BoxRelative),
+	}
 }
 
 // input reads the one picture input. A model with max_batch_size has the batch

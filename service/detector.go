@@ -41,6 +41,7 @@ func (d *detector) decode(r *triton.Response) ([]detection.Candidate, error) {
 	outputs := roles{contract: &d.contract, response: r}
 	classes := len(d.contract.Labels)
 	boxes := outputs.float32s(modelrepo.RoleBoxes)
+	detection.Corners(boxes, d.contract.Boxes, d.contract.Input.Width, d.contract.Input.Height)
 	switch d.contract.Decoder {
 	case modelrepo.DecoderCandidates:
 		probs, salience := outputs.float32s(modelrepo.RoleProbs), outputs.float32s(modelrepo.RoleSalience)
@@ -59,7 +60,7 @@ func (d *detector) decode(r *triton.Response) ([]detection.Candidate, error) {
 		if outputs.err != nil {
 			return nil, outputs.err
 		}
-		return detection.DecodeDETR(nil, boxes, logits, classes, d.contract.Input.Width, d.contract.Input.Height)
+		return detection.DecodeDETR(nil, boxes, logits, classes)
 	default:
 		return nil, fmt.Errorf("no decoder %q", d.contract.Decoder)
 	}

@@ -30,12 +30,12 @@ func TestDecodeTorchvision(t *testing.T) {
 func TestDecodeDETR(t *testing.T) {
 	ln := func(x float64) float32 { return float32(math.Log(x)) }
 	// Logits are logarithms of shares up to a constant: 2:1:1 and 1:3:4.
-	got, err := DecodeDETR(nil, []float32{0.5, 0.5, 0.5, 0.25, 0.25, 0.5, 0.1, 1}, []float32{ln(2), ln(1), ln(1), ln(1) + 80, ln(3) + 80, ln(4) + 80}, 2, 200, 400)
+	got, err := DecodeDETR(nil, []float32{50, 150, 150, 250, 40, 0, 60, 400}, []float32{ln(2), ln(1), ln(1), ln(1) + 80, ln(3) + 80, ln(4) + 80}, 2)
 	want := []Candidate{{box(50, 150, 150, 250), 0, 0.75, 0.75}, {box(40, 0, 60, 400), 1, 0.5, 0.5}}
 	if d := cmp.Diff(want, got, cmpopts.EquateApprox(0, 1e-4)); d != "" || err != nil {
 		t.Errorf("%v %s", err, d)
 	}
-	if _, err := DecodeDETR(nil, make([]float32, 8), make([]float32, 5), 2, 1, 1); err == nil {
+	if _, err := DecodeDETR(nil, make([]float32, 8), make([]float32, 5), 2); err == nil {
 		t.Error("a missing logit was taken")
 	}
 }

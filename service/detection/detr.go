@@ -7,21 +7,18 @@ import (
 	"github.com/lexicam/lexicrop/preprocess"
 )
 
-// DecodeDETR appends to dst what DETR and its kin answer for one picture: boxes [N,4] as centre x,
-// centre y, width and height relative to the input (0..1), and logits [N,classes+1] with "no object"
-// last. width and height are the input's, in pixels; the candidates' boxes are in them.
-func DecodeDETR(dst []Candidate, boxes, logits []float32, classes, width, height int) ([]Candidate, error) {
+// DecodeDETR appends to dst what DETR and its kin answer for one picture: boxes [N,4] as x1, y1, x2,
+// y2 in pixels of its input, and logits [N,classes+1] with "no object" last.
+func DecodeDETR(dst []Candidate, boxes, logits []float32, classes int) ([]Candidate, error) {
 	n := len(boxes) / 4
 	if len(boxes) != 4*n || len(logits) != n*(classes+1) {
 		return dst, fmt.Errorf("%d box edges and %d logits of %d classes do not fit together", len(boxes), len(logits), classes)
 	}
-	w, h := float64(width), float64(height)
 	for i := range n {
 		b, l := boxes[4*i:4*i+4], logits[(classes+1)*i:(classes+1)*(i+1)]
-		cx, cy, dx, dy := float64(b[0])*w, float64(b[1])*h, float64(b[2])*w/2, float64(b[3])*h/2
 		score := 1 - lastShare(l)
 		dst = append(dst, Candidate{
-			Box:   preprocess.Box{X1: cx - dx, Y1: cy - dy, X2: cx + dx, Y2: cy + dy},
+			Box:   preprocess.Box{X1: float64(b[0]), Y1: float64(b[1]), X2: float64(b[2]), Y2: float64(b[3])},
 			Label: likeliest(l[:classes]), Score: score, Salience: score,
 		})
 	}

@@ -14,7 +14,8 @@ from lexicrop_training.samples import DataError
 
 # What counts; all other parameters are a backend's own business and may differ between profiles.
 KEYS = (
-    "align", "decoder", "filter", "labels", "layout", "outputs", "pad", "resize", "scale", "size", "space", "task",
+    "align", "box_units", "boxes", "decoder", "filter", "labels", "layout", "outputs", "pad", "resize", "scale", "size",
+    "space", "task",
 )  # fmt: skip
 
 _PARAMETER = re.compile(
