@@ -20,7 +20,7 @@ from lexicrop_training.evaluation import MISS, Predictor, Row, evaluate, report,
 from lexicrop_training.export import export, onnx_predictor, openvino_predictor
 from lexicrop_training.geometry import letterbox
 from lexicrop_training.samples import CLASSES, DataError, Sample, check_readable, read_any
-from lexicrop_training.scenes import make_scene
+from lexicrop_training.scenes import KINDS, make_scene
 from lexicrop_training.trainer import Config, Data, load_run, load_runs, read_config, train
 
 
@@ -112,23 +112,35 @@ def _learning_curve(o: argparse.Namespace) -> None:
 def _evaluate(o: argparse.Namespace) -> None:
     predict, side = _predictor(o.model, o.checkpoint, o.engine)
     document: dict = {"model": str(o.model), "engine": o.engine, "sets": {}}
-    for path in o.photos:
-        samples = read_any(path, o.images)
+    sets = {path.stem: read_any(path, o.images) for path in o.photos}
+    if len(sets) < len(o.photos):
+        raise DataError("two sets of --photos have the same name, and their results would, too")
+    if o.scenes:
+        assets = _assets(o)
+        if assets is None:
+            raise DataError("--scenes needs --assets")
+        sets |= {k: studies.composed(assets, o.scenes, o.seed, k)[0] for k in KINDS if k != "empty"}
+    if not sets:
+        raise DataError("name --photos, or --assets with --scenes")
+    for name, samples in sets.items():
         rows = evaluate(predict, samples, side)
         if not rows:
-            raise DataError(f"{path}: no picture with a work in it")
-        document["sets"][path.name] = report(rows)
+            raise DataError(f"{name}: no picture with a work in it")
+        document["sets"][name] = report(rows)
         plots.write_csv(
-            o.out / f"{path.stem}.csv",
+            o.out / f"{name}.csv",
             ["file", "iou_main", "iou_best", "label", "label_right", "score", "x1", "y1", "x2", "y2"],
             [[r.file, r.iou_main, r.iou_best, CLASSES[r.label - 1], r.label_right, r.score, *r.box] for r in rows],
         )
-        _worst(o.out / f"{path.stem}-worst.png", rows, samples, o.worst)
-    print(f"{'set':<16}{'photos':>7}{'IoU main':>10}{'missed':>8}{'IoU best':>10}{'missed':>8}{'label':>8}")
+        _worst(o.out / f"{name}-worst.png", rows, samples, o.worst)
+    print(
+        f"{'set':<16}{'photos':>7}{'IoU main':>10}{'missed':>8}{'IoU best':>10}{'missed':>8}{'label':>8}{'choice':>8}"
+    )
     for name, r in document["sets"].items():
         print(
             f"{name:<16}{r['photos']:>7}{100 * r['iou_main']:>9.1f}%{r['misses_main']:>8}"
             f"{100 * r['iou_best']:>9.1f}%{r['misses_best']:>8}{100 * r['labels_right']:>7.0f}%"
+            + ("" if r["choice_right"] is None else f"{100 * r['choice_right']:>7.0f}%")
         )
     _write_json(o.out / "evaluation.json", document)
 
@@ -213,6 +225,10 @@ def _config(o: argparse.Namespace) -> Config:
         "evaluate_every",
     )
     config = replace(config, **{n: getattr(o, n) for n in names if getattr(o, n) is not None})
+    if o.kinds:
+        config = replace(config, kinds=config.kinds | dict(o.kinds))
+        if not sum(config.kinds.values()):
+            raise DataError("--kinds: no kind of scene is left")
     if o.side is not None:
         config = replace(config, shape=replace(config.shape, side=o.side))
     if config.shape.side % 32:
@@ -340,6 +356,8 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("evaluate", _evaluate, "IoU and misses on labelled photos, worst cases as pictures", _sources, _model)
     sub.add_argument("--out", type=Path, default=Path("build/evaluation"))
     sub.add_argument("--worst", type=int, default=12)
+    sub.add_argument("--scenes", type=int, default=0, help="composed scenes of each kind, too (needs --assets)")
+    sub.add_argument("--seed", type=int, default=5_000_011, help="of the scenes; no run may have trained on it")
 
     sub = command("hard-cases", _hard_cases, "rank unlabelled photos by how much they would teach", _model)
     sub.add_argument("pictures", type=Path)
@@ -404,6 +422,21 @@ def _settings(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--threads", type=int)
     sub.add_argument("--real-share", type=float, help="share of labelled photos among the examples")
     sub.add_argument("--evaluate-every", type=int)
+    sub.add_argument("--kinds", type=_share, nargs="+", metavar="KIND=SHARE",
+                     help=f"shares of kinds of composed scenes, for those named: {', '.join(KINDS)}")  # fmt: skip
+
+
+def _share(text: str) -> tuple[str, float]:
+    kind, _, share = text.partition("=")
+    if kind not in KINDS:
+        raise argparse.ArgumentTypeError(f"no kind of scene {kind!r}; there are {', '.join(KINDS)}")
+    try:
+        value = float(share)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r}: the share must be a number of at least 0")
+    return kind, value
 
 
 def _model(sub: argparse.ArgumentParser) -> None:

@@ -28,16 +28,21 @@ class Row:
     iou_main: float
     iou_best: float
     label_right: bool
+    several: bool  # works in view
+    choice_right: bool  # the work that was found is the main one
 
 
 @dataclass(frozen=True)
 class Summary:
+    """choice_right: share of the photos with several works in which the main one was taken; None without such."""
+
     photos: int
     iou_main: float
     misses_main: int
     iou_best: float
     misses_best: int
     labels_right: float
+    choice_right: float | None
 
 
 def torch_predictor(model: Detector, bf16: bool = False) -> Predictor:
@@ -74,6 +79,7 @@ def evaluate(predict: Predictor, samples: list[Sample], side: int, batch: int = 
                 Row(
                     sample.path.name, tuple(float(v) for v in box), score, label, float(overlap[main]),
                     float(max(overlap[best], allowed)), bool(label == sample.labels[best]),
+                    len(sample.boxes) > 1, best == main,
                 )
             )  # fmt: skip
     return rows
@@ -81,9 +87,10 @@ def evaluate(predict: Predictor, samples: list[Sample], side: int, batch: int = 
 
 def summary(rows: list[Row]) -> Summary:
     main, best = np.array([r.iou_main for r in rows]), np.array([r.iou_best for r in rows])
+    choices = [r.choice_right for r in rows if r.several]
     return Summary(
         len(rows), float(main.mean()), int((main < MISS).sum()), float(best.mean()), int((best < MISS).sum()),
-        float(np.mean([r.label_right for r in rows])),
+        float(np.mean([r.label_right for r in rows])), float(np.mean(choices)) if choices else None,
     )  # fmt: skip
 
 

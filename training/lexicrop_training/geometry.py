@@ -43,6 +43,22 @@ def letterbox(image: np.ndarray, side: int) -> tuple[np.ndarray, Letterbox]:
     return out, Letterbox(nw / w, nh / h, left, top)
 
 
+def log_prominence(boxes: torch.Tensor, size: torch.Tensor, side: int) -> torch.Tensor:
+    """Logarithm of `prominence` [B,n] of boxes [B,n,4] in a letterboxed input, whose picture has size [B,2]."""
+    low = ((side - size) / 2).unsqueeze(1)
+    high = side - low
+    corner, end = boxes[..., :2].maximum(low).minimum(high), boxes[..., 2:].maximum(low).minimum(high)
+    extent = (end - corner).clamp(min=1) / size.unsqueeze(1)
+    off = (corner + end - side) / 2 / size.unsqueeze(1)
+    return 0.5 * extent.log().sum(-1) - 2.0 * (off * off).sum(-1)
+
+
+def picture_size(image: torch.Tensor) -> torch.Tensor:
+    """Width and height [B,2] in pixels of the picture within its letterbox [B,side,side,3], by the padding's grey."""
+    filled = (image.float() - PAD).abs().amax(3)
+    return torch.stack([(filled.amax(1) > 0.5).float().sum(1), (filled.amax(2) > 0.5).float().sum(1)], 1).clamp(min=1)
+
+
 def prominence(boxes: np.ndarray, width: float, height: float) -> np.ndarray:
     """How much each box [n,4] looks meant: side of its area times how central it lies in the picture."""
     if not len(boxes):

@@ -8,20 +8,22 @@ import torch
 from torch.nn import functional as F
 
 from lexicrop_training.detector import Detector
-from lexicrop_training.geometry import decode, giou, iou
+from lexicrop_training.geometry import decode, giou, iou, log_prominence, picture_size
 
 NEAR = 0.8  # a work this close to the main one's prominence could have been meant as well
 
 
 @dataclass(frozen=True)
 class Target:
-    """Works of one picture: boxes [n,4], labels [n] (1, 2), wanted [n] (1 main, 0.5 nearly, 0 other), and
-    boxes [m,4] that may be found without fault (mostly outside, tiny, unlabelled)."""
+    """Works of one picture: boxes [n,4], labels [n] (1, 2), wanted [n] (1 main, 0.5 nearly, 0 other), boxes [m,4]
+    that may be found without fault (mostly outside, tiny, unlabelled), and the works with their frames [n,4], NaN
+    where those are not known."""
 
     boxes: torch.Tensor
     labels: torch.Tensor
     wanted: torch.Tensor
     ignore: torch.Tensor
+    outer: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Weights:
     cls: float = 1.0
     box: float = 2.0
     salience: float = 1.0
+    choice: float = 1.0
+    frame: float = 0.5
 
 
 def losses(
@@ -42,17 +46,19 @@ def losses(
     with torch.no_grad():
         proposals = model.propose(scores, deltas, peaks)
         boxes = torch.stack([head_boxes(p, t, model.shape.side, rng) for p, t in zip(proposals, targets, strict=True)])
-    hidden = model.head(level4, boxes)
-    cls, box, salience = head_losses(
-        boxes, model.cls(hidden).float(), model.delta(hidden).float(), model.salience(hidden).float().squeeze(-1),
-        targets, model.shape.side,
-    )  # fmt: skip
+    hidden, size, side = model.head(level4, boxes), picture_size(images), model.shape.side
+    logits, deltas = model.cls(hidden).float(), model.delta(hidden).float()
+    frames = decode(decode(boxes, deltas, side).detach(), model.frame(hidden), side)
+    meant = model.meant(size, hidden, frames.detach(), logits.detach().softmax(-1))
+    cls, box, salience = head_losses(boxes, logits, deltas, meant, targets, side)
     return {
         "rpn_score": rpn_score * weights.rpn_score,
         "rpn_box": rpn_box * weights.rpn_box,
         "cls": cls * weights.cls,
         "box": box * weights.box,
         "salience": salience * weights.salience,
+        "choice": choice_loss(boxes, meant, targets) * weights.choice,
+        "frame": frame_loss(boxes, frames, size, targets, side) * weights.frame,
     }
 
 
@@ -169,3 +175,47 @@ def head_losses(
         sal = sal + F.binary_cross_entropy_with_logits(salience[b][used], wanted[used], reduction="sum")
         classed += int(used.sum())
     return cls / max(1, classed), box / max(1, positives), sal / max(1, classed)
+
+
+def choice_loss(boxes: torch.Tensor, salience: torch.Tensor, targets: list[Target]) -> torch.Tensor:
+    """Cross entropy of the main work winning among the works of its picture, each by its most salient box.
+
+    boxes [B,n,4], salience logits [B,n]; a mean over pictures with several works. Binary cross entropy judges every
+    box alone; what decides in the end is the order within a picture.
+    """
+    total, pictures = salience.new_zeros(()), 0
+    for box, logits, target in zip(boxes, salience, targets, strict=True):
+        if len(target.boxes) < 2:
+            continue
+        best, index = iou(box[:, None], target.boxes[None]).max(1)
+        best_of = [logits[(best >= 0.5) & (index == k)] for k in range(len(target.boxes))]
+        main = int(target.wanted.argmax())
+        if not len(best_of[main]):
+            continue
+        rivals = torch.stack([b.max() for b in best_of if len(b)])
+        total = total + rivals.logsumexp(0) - best_of[main].max()
+        pictures += 1
+    return total / max(1, pictures)
+
+
+def frame_loss(
+    boxes: torch.Tensor, frames: torch.Tensor, size: torch.Tensor, targets: list[Target], side: int
+) -> torch.Tensor:
+    """GIoU loss of the frames plus the error of their log prominence, the one number that they are for.
+
+    boxes [B,n,4] say which work a frame [B,n,4] is of; works whose frame is not known do not count.
+    """
+    total, positives = frames.new_zeros(()), 0
+    for b, target in enumerate(targets):
+        if not len(target.boxes):
+            continue
+        best, index = iou(boxes[b][:, None], target.boxes[None]).max(1)
+        truth = target.outer[index]
+        used = (best >= 0.5) & torch.isfinite(truth).all(1)
+        if not bool(used.any()):
+            continue
+        found, truth = frames[b][used], truth[used]
+        ranks = [log_prominence(x[None], size[b : b + 1], side)[0] for x in (found, truth)]
+        total = total + (1 - giou(found, truth)).sum() + (ranks[0] - ranks[1]).abs().sum()
+        positives += int(used.sum())
+    return total / max(1, positives)

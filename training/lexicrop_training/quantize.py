@@ -29,7 +29,7 @@ METHODS = {
     "minmax": CalibrationMethod.MinMax,
 }
 # The outputs' own layers: their error goes straight into boxes and scores, their cost is nothing.
-OUTPUT_LAYERS = ("rpn_score", "rpn_delta", "/cls", "/delta", "/salience", "/place")
+OUTPUT_LAYERS = ("rpn_score", "rpn_delta", "/cls", "/delta", "/frame", "/salience", "/place")
 
 
 class _Reader(CalibrationDataReader):

@@ -31,6 +31,7 @@ class Sample:
     main: np.ndarray  # bool [n], the work the photographer meant; all False when unknown
     ignore: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))  # may be found without fault
     image: np.ndarray | None = None  # RGB uint8 HWC when already in memory
+    outer: np.ndarray | None = None  # float32 [n,4], the boxes with their frames, NaN where not known
 
     def with_image(self, image: np.ndarray) -> Sample:
         check_boxes(self, image.shape[1], image.shape[0])
@@ -68,7 +69,8 @@ def read_any(path: Path, images: Path | None = None) -> list[Sample]:
 
 
 def read_labels(path: Path) -> list[Sample]:
-    """labels.json of this project: a list of {file, w, h, works: [{inner, kind, main}], ignore: [box]}."""
+    """labels.json of this project: a list of {file, w, h, works: [{inner, outer, kind, main}], ignore: [box]};
+    without `outer`, which takes the frame in, the frame is not known."""
     samples = []
     for entry in _json(path):
         try:
@@ -82,6 +84,8 @@ def read_labels(path: Path) -> list[Sample]:
                 ignore,
             )
             check_boxes(sample, entry["w"], entry["h"])
+            outer = np.array([w.get("outer", [np.nan] * 4) for w in works], np.float32).reshape(-1, 4)
+            sample = replace(sample, outer=outer)
         except (KeyError, TypeError, ValueError) as err:
             name = entry.get("file", "?") if isinstance(entry, dict) else "?"
             raise DataError(f"{path}: entry {name}: {type(err).__name__} {err}") from err

@@ -48,10 +48,13 @@ class Placed:
     label: int
 
 
-def make_scene(assets: Assets, seed: int, index: int, kind: str | None = None) -> Scene:
+def make_scene(
+    assets: Assets, seed: int, index: int, kind: str | None = None, shares: dict[str, float] = KINDS
+) -> Scene:
+    """The scene of that number; of this kind, or of one drawn by `shares`."""
     rng = np.random.default_rng((seed, index))
     if kind is None:
-        kind = str(rng.choice(list(KINDS), p=np.array(list(KINDS.values())) / sum(KINDS.values())))
+        kind = str(rng.choice(list(shares), p=np.array(list(shares.values())) / sum(shares.values())))
     if kind.startswith("object") and not (assets.cutouts and assets.object_photos):
         kind = "single"
     width, height = _photo_size(rng)

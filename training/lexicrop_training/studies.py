@@ -17,7 +17,9 @@ from sklearn.model_selection import StratifiedKFold
 
 from lexicrop_training import plots
 from lexicrop_training.assets import Assets
+from lexicrop_training.batches import counts
 from lexicrop_training.evaluation import bootstrap, evaluate, summary, torch_predictor
+from lexicrop_training.geometry import prominence
 from lexicrop_training.samples import CLASSES, DataError, Sample
 from lexicrop_training.scenes import make_scene
 from lexicrop_training.trainer import Config, Data, load_run, train
@@ -136,27 +138,19 @@ def stratum(sample: Sample) -> str:
     return f"{CLASSES[sample.labels[main] - 1]} {'alone' if len(sample.boxes) == 1 else 'several'} {size}"
 
 
-def composed(assets: Assets, count: int, seed: int) -> tuple[list[Sample], list[str]]:
-    """Fixed scenes as labelled photos, with label x kind as their strata."""
+def composed(assets: Assets, count: int, seed: int, kind: str | None = None) -> tuple[list[Sample], list[str]]:
+    """Fixed scenes as labelled photos, with label x kind as their strata; those without a work are left out."""
     samples, strata = [], []
     for i in range(count):
-        scene = make_scene(assets, seed, i)
-        if not len(scene.boxes):
+        scene = make_scene(assets, seed, i, kind)
+        height, width = scene.image.shape[:2]
+        seen = counts(scene.boxes, scene.visible, width, height)
+        if not seen.any():
             continue
-        seen = scene.visible >= 0.4
-        main = np.zeros(len(scene.boxes), bool)
-        samples.append(
-            Sample(
-                Path(f"scene{i}"),
-                scene.boxes[seen],
-                scene.labels[seen],
-                main[seen],
-                scene.boxes[~seen],
-                scene.image,
-            )
-        )
-        label = CLASSES[scene.labels[seen][0] - 1] if seen.any() else "none"
-        strata.append(f"{label} {scene.kind}")
+        boxes, labels, outer = scene.boxes[seen], scene.labels[seen], scene.outer[seen]
+        main = np.arange(len(boxes)) == prominence(outer, width, height).argmax()
+        samples.append(Sample(Path(f"scene{i}"), boxes, labels, main, scene.boxes[~seen], scene.image, outer))
+        strata.append(f"{CLASSES[labels[main.argmax()] - 1]} {scene.kind}")
     return samples, strata
 
 

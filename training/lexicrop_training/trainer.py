@@ -19,6 +19,7 @@ from lexicrop_training.detector import Detector, Shape, load_onnx
 from lexicrop_training.evaluation import evaluate, summary, torch_predictor
 from lexicrop_training.losses import Target, Weights, losses
 from lexicrop_training.samples import DataError, Sample
+from lexicrop_training.scenes import KINDS
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Config:
     workers: int = 1
     threads: int = 1
     real_share: float = 0.5  # of labelled photos among the examples, when there are any
+    kinds: dict[str, float] = field(default_factory=lambda: dict(KINDS))  # shares of composed scenes
     backbone: str = "mobilenet"
     frozen_blocks: int | None = None  # None: as the backbone says
     shape: Shape = field(default_factory=Shape)
@@ -232,8 +234,10 @@ def _fresh(config: Config) -> _Work:
 def _streams(config: Config, data: Data) -> tuple[Examples, Examples]:
     """What to train on, and examples of another seed that are never trained on."""
     side, share = config.shape.side, config.real_share
-    learn = Examples(data.assets, data.photos, side, config.seed, share, config.steps * config.batch)
-    unseen = Examples(data.assets, data.photos, side, config.seed + 1_000_003, share, config.validation_scenes)
+    learn = Examples(data.assets, data.photos, side, config.seed, share, config.steps * config.batch, config.kinds)
+    unseen = Examples(
+        data.assets, data.photos, side, config.seed + 1_000_003, share, config.validation_scenes, config.kinds
+    )
     return learn, unseen
 
 

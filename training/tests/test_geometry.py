@@ -80,3 +80,30 @@ def test_prominence_prefers_large_and_central() -> None:
     boxes = np.array([[40, 40, 60, 60], [0, 0, 20, 20], [20, 20, 80, 80]], np.float32)
     rank = geometry.prominence(boxes, 100, 100)
     assert rank[2] > rank[0] > rank[1]
+
+
+@pytest.mark.parametrize(("height", "width"), [(480, 320), (200, 400), (37, 300), (320, 320)])
+def test_the_size_of_the_picture_is_seen_in_its_letterbox(height: int, width: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    fitted, box_map = geometry.letterbox(image, 320)
+    size = geometry.picture_size(torch.from_numpy(fitted)[None])[0].numpy()
+    np.testing.assert_allclose(size, [width * box_map.scale_x, height * box_map.scale_y], atol=1e-3)
+
+
+def test_a_picture_of_nothing_but_padding_has_a_size() -> None:
+    assert geometry.picture_size(torch.full((1, 64, 64, 3), geometry.PAD, dtype=torch.uint8)).tolist() == [[1, 1]]
+
+
+def test_prominence_is_the_same_in_the_photo_and_in_its_letterbox() -> None:
+    """Whatever the photo's shape: what is far from the middle of a panorama's height is not far in its square."""
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        width, height = rng.integers(150, 900, 2)
+        low = rng.uniform(0, 0.7, (4, 2))
+        shares = np.concatenate([low, low + rng.uniform(0.15, 0.3, (4, 2))], 1)
+        boxes = (shares * np.array([width, height] * 2)).astype(np.float32)
+        fitted, box_map = geometry.letterbox(rng.integers(0, 110, (height, width, 3), dtype=np.uint8), 320)
+        size = geometry.picture_size(torch.from_numpy(fitted)[None])
+        found = geometry.log_prominence(torch.from_numpy(box_map.forward(boxes))[None], size, 320)[0]
+        # An odd rest of the padding is half a pixel.
+        np.testing.assert_allclose(found.exp().numpy(), geometry.prominence(boxes, width, height), rtol=0.02)

@@ -7,13 +7,20 @@ from lexicrop_training import losses
 from lexicrop_training.losses import Target
 
 
-def target(boxes: list, labels: list | None = None, wanted: list | None = None, ignore: list | None = None) -> Target:
+def target(
+    boxes: list,
+    labels: list | None = None,
+    wanted: list | None = None,
+    ignore: list | None = None,
+    outer: list | None = None,
+) -> Target:
     n = len(boxes)
     return Target(
         torch.tensor(boxes, dtype=torch.float32).view(-1, 4),
         torch.tensor(labels or [1] * n),
         torch.tensor(wanted or [1.0] + [0.0] * (n - 1)) if n else torch.zeros(0),
         torch.tensor(ignore or [], dtype=torch.float32).view(-1, 4),
+        torch.tensor(outer or [[math.nan] * 4] * n, dtype=torch.float32).view(-1, 4),
     )
 
 
@@ -95,3 +102,36 @@ def test_a_picture_without_works_has_finite_losses() -> None:
     boxes = torch.tensor([[[0.0, 0, 100, 100]]])
     parts = losses.head_losses(boxes, torch.zeros(1, 1, 3), torch.zeros(1, 1, 4), torch.zeros(1, 1), [target([])], 320)
     assert all(torch.isfinite(p) for p in parts)
+
+
+def test_choice_loss_by_hand() -> None:
+    boxes = torch.tensor([[[0.0, 0, 100, 100], [0, 0, 100, 98], [200, 200, 300, 300], [100, 0, 150, 50]]])
+    truth = [target([[0, 0, 100, 100], [200, 200, 300, 300]])]
+    # Each work counts by its best box: 2 of the main one, 1 of the other; what is no work (9) does not compete here.
+    found = losses.choice_loss(boxes, torch.tensor([[2.0, -3.0, 1.0, 9.0]]), truth)
+    assert found.item() == pytest.approx(math.log(math.exp(2) + math.exp(1)) - 2)
+
+
+def test_choice_loss_is_of_pictures_with_several_works_alone() -> None:
+    boxes = torch.tensor([[[0.0, 0, 100, 100]]] * 3)
+    truth = [target([[0, 0, 100, 100]]), target([]), target([[200, 200, 300, 300], [0, 0, 100, 100]])]
+    assert losses.choice_loss(boxes, torch.full((3, 1), -5.0), truth).item() == 0  # of the last, no box is of the main
+
+
+def test_frame_loss_by_hand() -> None:
+    boxes = torch.tensor([[[60.0, 60, 100, 100], [200, 200, 300, 300]]])
+    size = torch.tensor([[320.0, 320.0]])
+    truth = [target([[60, 60, 100, 100]], outer=[[50, 50, 110, 110]])]
+    right = torch.tensor([[[50.0, 50, 110, 110], [0, 0, 9, 9]]])
+    assert losses.frame_loss(boxes, right, size, truth, 320).item() == pytest.approx(0, abs=1e-6)
+    narrow = torch.tensor([[[50.0, 50, 80, 110], [0, 0, 9, 9]]])  # half of it, and 15 pixels further from the middle
+    rank = 0.5 * math.log(0.5) - 2 * ((95 / 320) ** 2 - (80 / 320) ** 2)
+    found = losses.frame_loss(boxes, narrow, size, truth, 320).item()
+    assert found == pytest.approx(0.5 + abs(rank), abs=1e-5)
+
+
+def test_works_whose_frame_is_not_known_have_no_frame_loss() -> None:
+    boxes = torch.tensor([[[60.0, 60, 100, 100]]])
+    frames = boxes.clone().requires_grad_()
+    loss = losses.frame_loss(boxes, frames, torch.tensor([[320.0, 320.0]]), [target([[60, 60, 100, 100]])], 320)
+    assert loss.item() == 0

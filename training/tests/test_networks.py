@@ -13,8 +13,9 @@ from lexicrop_training import zoo
 from lexicrop_training.assets import Assets
 from lexicrop_training.backbone import EfficientNetLite, SameConv, make_backbone, packaged_weights
 from lexicrop_training.batches import Examples
-from lexicrop_training.detector import Detector, Shape
+from lexicrop_training.detector import CONTRAST, Detector, Shape
 from lexicrop_training.export import export, onnx_predictor
+from lexicrop_training.geometry import log_prominence
 from lexicrop_training.samples import DataError
 
 
@@ -60,6 +61,27 @@ def test_lite_weights_are_folded_exactly() -> None:
     scaled = (x - 127) / 128
     wanted = norm(F.conv2d(F.pad(scaled, (0, 1, 0, 1)), theirs["_conv_stem.weight"], stride=2))
     torch.testing.assert_close(backbone.stem(scaled), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_of_equal_works_the_more_prominent_one_is_meant() -> None:
+    model = Detector(Shape(side=320, channels=16, hidden=32))
+    hidden = torch.zeros(1, 3, 32)
+    # In a panorama: the second is smaller, the third as large as the first but thought to be no work.
+    frames = torch.tensor([[[20.0, 120, 120, 200], [180, 130, 260, 190], [110, 120, 210, 200]]])
+    probs = torch.tensor([[[0.1, 0.9, 0], [0.1, 0.9, 0], [0.999, 0.001, 0]]])
+    first, second, third = model.meant(torch.tensor([[320.0, 120.0]]), hidden, frames, probs)[0].tolist()
+    rank = log_prominence(frames, torch.tensor([[320.0, 120.0]]), 320)[0]
+    assert first == 0  # nothing is before it: what is hardly a work takes nothing from it
+    assert second == pytest.approx(CONTRAST * float(rank[1] - rank[0]), abs=1e-4)
+    assert third == 0  # nor does it gain by being central; that it is no work, its class and learned part say
+
+
+def test_prominence_cannot_drown_what_was_learned() -> None:
+    model = Detector(Shape(side=320, channels=16, hidden=32))
+    frames = torch.tensor([[[10.0, 10, 310, 310], [0, 0, 4, 4]]])
+    probs = torch.tensor([[[0.0, 1, 0], [0, 1, 0]]])
+    found = model.meant(torch.tensor([[320.0, 320.0]]), torch.zeros(1, 2, 32), frames, probs)[0]
+    assert found.tolist() == [0, -CONTRAST]
 
 
 def test_unknown_backbones_and_missing_weights_are_named() -> None:

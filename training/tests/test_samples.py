@@ -61,6 +61,10 @@ def test_labels_json_reads_inner_boxes(folder: Path) -> None:
     (sample,) = samples.read_any(folder)
     np.testing.assert_allclose(sample.boxes, [[5, 5, 70, 50]])
     np.testing.assert_allclose(sample.ignore, [[0, 0, 4, 4]])
+    np.testing.assert_allclose(sample.outer, [[0, 0, 80, 60]])
+    del entry["works"][0]["outer"]
+    (folder / "labels.json").write_text(json.dumps([entry]))
+    assert np.isnan(samples.read_any(folder)[0].outer).all()  # not known, not "no frame"
 
 
 @pytest.mark.parametrize(

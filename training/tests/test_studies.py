@@ -10,10 +10,13 @@ import pytest
 
 from lexicrop_training import hardcases, plots, studies
 from lexicrop_training.assets import Assets, load_assets
+from lexicrop_training.batches import Examples
 from lexicrop_training.cli import main
 from lexicrop_training.detector import Shape
-from lexicrop_training.evaluation import bootstrap, evaluate, report
+from lexicrop_training.evaluation import bootstrap, evaluate, report, summary
+from lexicrop_training.geometry import prominence
 from lexicrop_training.samples import DataError, Sample
+from lexicrop_training.scenes import KINDS
 from lexicrop_training.trainer import Config, Data, read_config, train
 
 TINY = Config(
@@ -206,6 +209,8 @@ def test_the_commands_go_from_pictures_to_a_model(
     assert (tmp_path / "run" / "curves.png").exists()
     assert main(["evaluate", run, "--photos", photos, "--out", str(tmp_path / "evaluation")]) == 0
     assert (tmp_path / "evaluation" / "object_photos-worst.png").exists()
+    assert main(["evaluate", run, "--assets", str(pictures), "--scenes", "2", "--out", str(tmp_path / "scenes")]) == 0
+    assert (tmp_path / "scenes" / "pair.csv").exists()
     model = str(tmp_path / "model.onnx")
     assert main(["export", run, model]) == 0
     assert main(["hard-cases", model, photos, "--second", run, "--out", str(tmp_path / "hard")]) == 0
@@ -221,6 +226,7 @@ def test_the_commands_go_from_pictures_to_a_model(
         (["train", "RUN", "--config", "/nowhere.json"], "/nowhere.json: no such file"),
         (["train", "RUN", "--side", "100"], "multiple of 32"),
         (["train", "RUN", "--steps", "0"], "at least 1"),
+        (["train", "RUN", "--kinds", *(f"{kind}=0" for kind in KINDS)], "no kind of scene is left"),
         (["evaluate", "/nowhere.onnx"], "/nowhere.onnx: no such file"),
         (["export", "/nowhere", "/tmp/never.onnx"], "no such file"),
         (["hard-cases", "/nowhere.onnx", "/tmp"], "/nowhere.onnx: no such file"),
@@ -236,6 +242,41 @@ def test_bad_input_is_one_clear_line(
     error = capsys.readouterr().err
     assert reason in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("share", ["wall", "wall=much", "wall=-1", "ceiling=0.1"])
+def test_shares_of_scenes_are_checked(share: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", str(tmp_path), "--kinds", share])
+    assert share.split("=")[0] in capsys.readouterr().err
+
+
+def test_a_run_draws_scenes_by_its_shares(assets: Assets) -> None:
+    stream = Examples(assets, [], 128, 1, 0.0, 12, {"empty": 1.0})
+    assert sum(len(stream[i].boxes) for i in range(12)) == 0
+
+
+def test_composed_scenes_say_which_work_is_meant(assets: Assets) -> None:
+    samples, _ = studies.composed(assets, 6, 3, "wall")
+    assert [int(s.main.sum()) for s in samples] == [1] * len(samples)
+    for sample in samples:
+        height, width = sample.image.shape[:2]
+        rank = prominence(sample.outer, width, height)
+        assert rank[sample.main] == rank.max()
+
+
+def test_choice_is_judged_where_there_is_one() -> None:
+    image = np.zeros((100, 100, 3), np.uint8)
+    boxes = np.array([[0, 0, 40, 40], [50, 50, 100, 100]], np.float32)
+    one = Sample(Path("a"), boxes[:1], np.array([1]), np.array([True]), image=image)
+    two = Sample(Path("b"), boxes, np.array([1, 1]), np.array([False, True]), image=image)
+
+    def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        boxes = np.tile(np.float32([[0, 0, 128, 128]]), (len(images), 1, 1))  # always the first work
+        return boxes, np.tile(np.float32([[0, 1, 0]]), (len(images), 1, 1)), np.ones((len(images), 1), np.float32)
+
+    assert summary(evaluate(predict, [one], 320)).choice_right is None
+    assert summary(evaluate(predict, [one, two], 320)).choice_right == 0.0
 
 
 def test_a_broken_validation_picture_stops_the_run_at_its_start(
