@@ -217,7 +217,7 @@ func TestLoadAndUnloadReachEveryReplica(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, s := range servers {
-			if s.Loaded("probe") {
+			if len(s.Loaded("probe")) > 0 {
 				t.Errorf("replica %d still has it", i)
 			}
 		}
@@ -225,7 +225,7 @@ func TestLoadAndUnloadReachEveryReplica(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, s := range servers {
-			if !s.Loaded("probe") {
+			if len(s.Loaded("probe")) == 0 {
 				t.Errorf("replica %d does not have it", i)
 			}
 		}
@@ -237,7 +237,7 @@ func TestLoadAndUnloadReachEveryReplica(t *testing.T) {
 	}
 	// A replica that is down does not keep the others from it.
 	servers[2].Stop()
-	waitFor(t, func() bool { return client.Unload(t.Context(), "probe") == nil && !servers[0].Loaded("probe") })
+	waitFor(t, func() bool { return client.Unload(t.Context(), "probe") == nil && len(servers[0].Loaded("probe")) == 0 })
 	// A load that fails somewhere fails.
 	wantKind(t, client.Load(t.Context(), "broken"), triton.Internal)
 }

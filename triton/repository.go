@@ -3,8 +3,12 @@ package triton
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strconv"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/lexicam/lexicrop/triton/inference"
 )
@@ -77,18 +81,130 @@ func (c *Client) Index(ctx context.Context) ([]ModelState, error) {
 
 // Load loads a model at every replica that is connected, or loads it again when
 // its files have changed; it returns when the model is ready there. The first
-// failure ends it.
+// failure ends it. Which versions are loaded says the model's own configuration.
+// A model that is loaded already answers until its successor is ready, and goes
+// on when that fails.
 func (c *Client) Load(ctx context.Context, model string) error {
-	request := &inference.RepositoryModelLoadRequest{ModelName: model}
-	if c.loadConfig != nil {
-		config, err := c.loadConfig(model)
+	config, err := c.ownConfig(model)
+	if err != nil {
+		return err
+	}
+	return c.load(ctx, model, config)
+}
+
+// LoadVersions is Load with these versions of a model and no others, whatever
+// its own configuration says; none means all. Triton leaves out in silence what
+// is not there, unless nothing is left.
+//
+// To say so it has to send Triton the whole configuration. Where Options.LoadConfig
+// has none it takes the one of the loaded model, for which a model that is not
+// loaded is loaded first as its own configuration says.
+func (c *Client) LoadVersions(ctx context.Context, model string, versions ...string) error {
+	own, err := c.ownConfig(model)
+	if err != nil {
+		return err
+	}
+	var config *inference.ModelConfig
+	if own == "" {
+		config, err = c.loadedConfig(ctx, model)
+	} else {
+		config = &inference.ModelConfig{}
+		err = protojson.Unmarshal([]byte(own), config)
+	}
+	if err != nil {
+		return &Error{Kind: Internal, Op: "load", Model: model, Err: fmt.Errorf("reading its configuration to choose versions: %w", err)}
+	}
+	config.VersionPolicy, err = versionPolicy(versions)
+	if err != nil {
+		return &Error{Kind: InvalidRequest, Op: "load", Model: model, Err: err}
+	}
+	text, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(config)
+	if err != nil {
+		return &Error{Kind: Internal, Op: "load", Model: model, Err: err}
+	}
+	return c.load(ctx, model, string(text))
+}
+
+func versionPolicy(versions []string) (*inference.ModelVersionPolicy, error) {
+	if len(versions) == 0 {
+		return &inference.ModelVersionPolicy{PolicyChoice: &inference.ModelVersionPolicy_All_{All: &inference.ModelVersionPolicy_All{}}}, nil
+	}
+	specific := &inference.ModelVersionPolicy_Specific{}
+	for _, text := range versions {
+		number, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
-			return &Error{Kind: Internal, Op: "load", Model: model, Err: err}
+			return nil, fmt.Errorf("version %q: %w", text, err)
 		}
-		if config != "" {
-			request.Parameters = map[string]*inference.ModelRepositoryParameter{
-				"config": {ParameterChoice: &inference.ModelRepositoryParameter_StringParam{StringParam: config}},
+		specific.Versions = append(specific.Versions, number)
+	}
+	return &inference.ModelVersionPolicy{PolicyChoice: &inference.ModelVersionPolicy_Specific_{Specific: specific}}, nil
+}
+
+// ownConfig is what Options.LoadConfig says of a model.
+func (c *Client) ownConfig(model string) (string, error) {
+	if c.loadConfig == nil {
+		return "", nil
+	}
+	config, err := c.loadConfig(model)
+	if err != nil {
+		return "", &Error{Kind: Internal, Op: "load", Model: model, Err: err}
+	}
+	return config, nil
+}
+
+// loadedConfig returns the configuration of a model as it is loaded, and has it
+// loaded for that where it is not.
+func (c *Client) loadedConfig(ctx context.Context, model string) (*inference.ModelConfig, error) {
+	config, err := c.ModelConfig(ctx, model, "")
+	if kind, _ := KindOf(err); err != nil && kind == NotReady {
+		if err := c.load(ctx, model, ""); err != nil {
+			return nil, err
+		}
+		config, err = c.ModelConfig(ctx, model, "")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if field := unknownField(config.ProtoReflect()); field != "" {
+		return nil, fmt.Errorf("%s has settings that lexicrop does not know and would lose: set version_policy in the model's own configuration", field)
+	}
+	return config, nil
+}
+
+// unknownField names a message that holds fields which are not in our protocol files, or is empty.
+func unknownField(m protoreflect.Message) (name string) {
+	if len(m.GetUnknown()) > 0 {
+		return string(m.Descriptor().Name())
+	}
+	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		switch {
+		case field.Message() == nil:
+		case field.IsList():
+			for i := 0; i < value.List().Len() && name == ""; i++ {
+				name = unknownField(value.List().Get(i).Message())
 			}
+		case field.IsMap():
+			if field.MapValue().Message() == nil {
+				break
+			}
+			value.Map().Range(func(_ protoreflect.MapKey, entry protoreflect.Value) bool {
+				name = unknownField(entry.Message())
+				return name == ""
+			})
+		default:
+			name = unknownField(value.Message())
+		}
+		return name == ""
+	})
+	return name
+}
+
+// load loads a model by the given configuration, or by the repository's when that is empty.
+func (c *Client) load(ctx context.Context, model, config string) error {
+	request := &inference.RepositoryModelLoadRequest{ModelName: model}
+	if config != "" {
+		request.Parameters = map[string]*inference.ModelRepositoryParameter{
+			"config": {ParameterChoice: &inference.ModelRepositoryParameter_StringParam{StringParam: config}},
 		}
 	}
 	err := everyReplica(c.outgoing(ctx), func(ctx context.Context) error {

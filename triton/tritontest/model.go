@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"math"
+	"strconv"
 	"time"
 
 	"github.com/lexicam/lexicrop/triton"
@@ -13,14 +14,15 @@ import (
 // Model is a scripted model.
 type Model struct {
 	Name    string
-	Version string // default "1"
+	Version string // a whole number; default "1"
 	// Config is what ModelConfig answers; its name is filled in.
 	Config *inference.ModelConfig
 	// Infer computes the outputs. The inputs are as many and of the types and
 	// shapes that Config says. An error is answered with code INTERNAL, one
 	// with a gRPC status as it is.
 	Infer func(ctx context.Context, inputs []triton.Tensor) ([]triton.Tensor, error)
-	// LoadDelay is how long a load takes, LoadError why it fails.
+	// LoadDelay is how long a load takes, also after the client has given up
+	// waiting; LoadError is why it fails.
 	LoadDelay time.Duration
 	LoadError string
 	// UnloadDelay is how long the model stays UNLOADING.
@@ -35,6 +37,15 @@ func (m *Model) complete() {
 		m.Config = &inference.ModelConfig{}
 	}
 	m.Config.Name = m.Name
+}
+
+// number is the version as a number.
+func (m *Model) number() int {
+	n, err := strconv.Atoi(m.Version)
+	if err != nil {
+		panic("version of a scripted model: " + err.Error())
+	}
+	return n
 }
 
 // Candidate is what a scripted detector sees, in pixels of its input.

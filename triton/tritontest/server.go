@@ -4,7 +4,10 @@
 package tritontest
 
 import (
+	"cmp"
+	"context"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 
@@ -23,20 +26,37 @@ type Server struct {
 	grpc    *grpc.Server
 	models  map[string]*state
 	header  metadata.MD // of the newest inference
+	stopped context.Context
+	stop    context.CancelFunc
 
 	connections map[net.Conn]bool
 }
 
-// state is a model with what became of it.
+// state is a model's folder with what became of it.
 type state struct {
-	Model
-	loaded     bool
-	loading    bool
-	unloading  bool
-	fault      Fault
-	inferences int
-	loads      int
-	unloads    int
+	versions []*version // ascending
+	fault    Fault
+	counts   Counts
+}
+
+// version is one version of a model: as its files are, and as it was loaded.
+type version struct {
+	files     Model
+	running   Model
+	fresh     bool // the files are newer than what runs
+	loaded    bool
+	loading   bool
+	unloading bool
+}
+
+// newest returns the newest version that is loaded, or nil.
+func (m *state) newest() *version {
+	for _, v := range slices.Backward(m.versions) {
+		if v.loaded {
+			return v
+		}
+	}
+	return nil
 }
 
 // New starts a server with these models, loaded, and ends it with the test.
@@ -45,7 +65,7 @@ func New(t testing.TB, models ...Model) *Server {
 	s := &Server{models: map[string]*state{}, connections: map[net.Conn]bool{}}
 	for _, m := range models {
 		s.Add(m)
-		s.models[m.Name].loaded = true
+		s.SetLoaded(m.Name, true)
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -60,19 +80,42 @@ func New(t testing.TB, models ...Model) *Server {
 // Address is where it serves, host:port; the same after Restart.
 func (s *Server) Address() string { return s.address }
 
-// Add puts a model into the repository, not loaded; one of the same name is
-// replaced.
+// Add puts a version of a model into the repository, not loaded. One that is
+// there already gets other files: what is loaded of it runs on until the next
+// load.
 func (s *Server) Add(m Model) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m.complete()
-	s.models[m.Name] = &state{Model: m}
+	folder := s.models[m.Name]
+	if folder == nil {
+		folder = &state{}
+		s.models[m.Name] = folder
+	}
+	i, found := slices.BinarySearchFunc(folder.versions, m.number(), func(v *version, number int) int { return cmp.Compare(v.files.number(), number) })
+	if !found {
+		folder.versions = slices.Insert(folder.versions, i, &version{})
+	}
+	folder.versions[i].files, folder.versions[i].fresh = m, true
+}
+
+// Remove takes the files of a model away; what is loaded of it runs on.
+func (s *Server) Remove(model string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if folder := s.models[model]; folder != nil {
+		folder.versions = slices.DeleteFunc(folder.versions, func(v *version) bool { return !v.loaded })
+		for _, v := range folder.versions {
+			v.files.LoadError, v.fresh = "there is no such file", true
+		}
+	}
 }
 
 // Stop breaks all connections and refuses new ones, as when Triton is killed.
 func (s *Server) Stop() {
 	s.mu.Lock()
 	running := s.grpc
+	s.stop()
 	s.mu.Unlock()
 	running.Stop()
 }
@@ -95,12 +138,21 @@ func (s *Server) SetFault(model string, f Fault) {
 	s.models[model].fault = f
 }
 
-// SetLoaded loads or unloads a model without a call.
+// SetLoaded loads the newest version of a model or unloads all, without a call.
 func (s *Server) SetLoaded(model string, loaded bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.models[model].loaded = loaded
+	folder := s.models[model]
+	if loaded {
+		folder.versions[len(folder.versions)-1].load()
+		return
+	}
+	for _, v := range folder.versions {
+		v.loaded = false
+	}
 }
+
+func (v *version) load() { v.running, v.fresh, v.loaded = v.files, false, true }
 
 // Counts are the calls that a model has seen, failed ones included.
 type Counts struct {
@@ -111,19 +163,26 @@ type Counts struct {
 func (s *Server) Counts(model string) Counts {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m := s.models[model]
-	if m == nil {
+	folder := s.models[model]
+	if folder == nil {
 		return Counts{}
 	}
-	return Counts{Inferences: m.inferences, Loads: m.loads, Unloads: m.unloads}
+	return folder.counts
 }
 
-// Loaded says whether a model can be asked.
-func (s *Server) Loaded(model string) bool {
+// Loaded lists the versions of a model that can be asked, ascending.
+func (s *Server) Loaded(model string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m := s.models[model]
-	return m != nil && m.loaded
+	var versions []string
+	if folder := s.models[model]; folder != nil {
+		for _, v := range folder.versions {
+			if v.loaded {
+				versions = append(versions, v.running.Version)
+			}
+		}
+	}
+	return versions
 }
 
 // Header returns the metadata of the newest inference, trace context included.
@@ -138,6 +197,7 @@ func (s *Server) serve(listener net.Listener) {
 	inference.RegisterGRPCInferenceServiceServer(running, s)
 	s.mu.Lock()
 	s.grpc = running
+	s.stopped, s.stop = context.WithCancel(context.Background())
 	s.mu.Unlock()
 	go func() { _ = running.Serve(&recordingListener{Listener: listener, server: s}) }()
 }

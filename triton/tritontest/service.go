@@ -9,6 +9,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/lexicam/lexicrop/triton"
 	"github.com/lexicam/lexicrop/triton/inference"
@@ -41,7 +43,8 @@ func (s *Server) ModelConfig(_ context.Context, r *inference.ModelConfigRequest)
 	if err != nil {
 		return nil, err
 	}
-	return &inference.ModelConfigResponse{Config: m.Config}, nil
+	config := proto.CloneOf(m.Config)
+	return &inference.ModelConfigResponse{Config: config}, nil
 }
 
 // ModelStatistics implements the protocol.
@@ -61,76 +64,171 @@ func (s *Server) RepositoryIndex(_ context.Context, r *inference.RepositoryIndex
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	answer := &inference.RepositoryIndexResponse{}
-	for _, m := range s.models {
-		entry := &inference.RepositoryIndexResponse_ModelIndex{Name: m.Name, Version: m.Version}
-		switch {
-		case m.loading:
-			entry.State = "LOADING"
-		case m.unloading:
-			entry.State = "UNLOADING"
-		case m.loaded:
-			entry.State = "READY"
-		case m.loads == 0:
-			entry.Version = "" // never loaded: only the folder is known
-		case m.LoadError != "":
-			entry.State, entry.Reason = "UNAVAILABLE", m.LoadError
-		default:
-			entry.State, entry.Reason = "UNAVAILABLE", "unloaded"
-		}
+	add := func(entry *inference.RepositoryIndexResponse_ModelIndex) {
 		if !r.Ready || entry.State == "READY" {
 			answer.Models = append(answer.Models, entry)
 		}
 	}
+	for name, m := range s.models {
+		if m.counts.Loads == 0 && m.newest() == nil {
+			add(&inference.RepositoryIndexResponse_ModelIndex{Name: name}) // never loaded: only the folder is known
+			continue
+		}
+		for _, v := range m.versions {
+			entry := &inference.RepositoryIndexResponse_ModelIndex{Name: name, Version: v.files.Version}
+			switch {
+			case v.loading:
+				entry.State = "LOADING"
+			case v.unloading:
+				entry.State = "UNLOADING"
+			case v.loaded:
+				entry.State = "READY"
+			case v.files.LoadError != "":
+				entry.State, entry.Reason = "UNAVAILABLE", v.files.LoadError
+			default:
+				entry.State, entry.Reason = "UNAVAILABLE", "unloaded"
+			}
+			add(entry)
+		}
+	}
 	slices.SortFunc(answer.Models, func(a, b *inference.RepositoryIndexResponse_ModelIndex) int {
-		return cmp.Compare(a.Name, b.Name)
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Version, b.Version))
 	})
 	return answer, nil
 }
 
 // RepositoryModelLoad implements the protocol.
 func (s *Server) RepositoryModelLoad(ctx context.Context, r *inference.RepositoryModelLoadRequest) (*inference.RepositoryModelLoadResponse, error) {
-	s.mu.Lock()
-	m := s.models[r.ModelName]
-	if m == nil {
-		s.mu.Unlock()
-		return nil, status.Errorf(codes.Internal, "failed to load '%s', failed to poll from model repository", r.ModelName)
-	}
-	m.loads++
-	m.loading = true
-	s.mu.Unlock()
-	err := wait(ctx, m.LoadDelay)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	m.loading = false
+	wanted, err := s.beginLoad(r)
 	if err != nil {
 		return nil, err
 	}
-	if m.LoadError != "" {
-		return nil, status.Errorf(codes.InvalidArgument, "load failed for model '%s': version %s is at UNAVAILABLE state: %s;", m.Name, m.Version, m.LoadError)
+	// Triton goes on loading when nobody waits for it any more.
+	done := make(chan error, 1)
+	s.mu.Lock()
+	stopped := s.stopped
+	s.mu.Unlock()
+	go func() { done <- s.finishLoad(stopped, r.ModelName, wanted) }()
+	select {
+	case err := <-done:
+		if err != nil {
+			return nil, err
+		}
+		return &inference.RepositoryModelLoadResponse{}, nil
+	case <-ctx.Done():
+		return nil, status.FromContextError(ctx.Err()).Err()
 	}
-	m.loaded = true
-	return &inference.RepositoryModelLoadResponse{}, nil
+}
+
+// beginLoad counts a load and finds the versions that it is for.
+func (s *Server) beginLoad(r *inference.RepositoryModelLoadRequest) ([]*version, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.models[r.ModelName]
+	if m == nil {
+		return nil, status.Errorf(codes.Internal, "failed to load '%s', failed to poll from model repository", r.ModelName)
+	}
+	m.counts.Loads++
+	wanted, err := m.wanted(r.Parameters["config"].GetStringParam())
+	if err != nil {
+		return nil, err
+	}
+	if len(wanted) == 0 {
+		return nil, status.Errorf(codes.InvalidArgument, "load failed for model '%s': at least one version must be available under the version policy of model '%s'", r.ModelName, r.ModelName)
+	}
+	for _, v := range wanted {
+		v.loading = !v.loaded || v.fresh
+	}
+	return wanted, nil
+}
+
+// wanted are the versions that a configuration asks for, the newest without one.
+func (m *state) wanted(config string) ([]*version, error) {
+	var override inference.ModelConfig
+	if config != "" {
+		if err := protojson.Unmarshal([]byte(config), &override); err != nil {
+			return nil, status.Errorf(codes.InvalidArgument, "invalid model configuration: %v", err)
+		}
+	}
+	if override.VersionPolicy.GetAll() != nil {
+		return slices.Clone(m.versions), nil
+	}
+	if specific := override.VersionPolicy.GetSpecific(); specific != nil {
+		return slices.DeleteFunc(slices.Clone(m.versions), func(v *version) bool {
+			return !slices.Contains(specific.Versions, int64(v.files.number()))
+		}), nil
+	}
+	return m.versions[max(0, len(m.versions)-1):], nil
+}
+
+// finishLoad has the versions of a model loaded that are wanted and no others, or changes nothing.
+func (s *Server) finishLoad(stopped context.Context, model string, wanted []*version) error {
+	var delay time.Duration
+	s.mu.Lock()
+	for _, v := range wanted {
+		if v.loading {
+			delay += v.files.LoadDelay
+		}
+	}
+	s.mu.Unlock()
+	err := wait(stopped, delay)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range wanted {
+		if v.loading && v.files.LoadError != "" {
+			err = status.Errorf(codes.InvalidArgument, "load failed for model '%s': version %s is at UNAVAILABLE state: %s;", model, v.files.Version, v.files.LoadError)
+		}
+	}
+	for _, v := range wanted {
+		if v.loading && err == nil {
+			v.load()
+		}
+		v.loading = false
+	}
+	if err != nil {
+		return err
+	}
+	for _, v := range s.models[model].versions {
+		if !slices.Contains(wanted, v) {
+			v.loaded = false
+		}
+	}
+	return nil
 }
 
 // RepositoryModelUnload implements the protocol.
-func (s *Server) RepositoryModelUnload(_ context.Context, r *inference.RepositoryModelUnloadRequest) (*inference.RepositoryModelUnloadResponse, error) {
+func (s *Server) RepositoryModelUnload(ctx context.Context, r *inference.RepositoryModelUnloadRequest) (*inference.RepositoryModelUnloadResponse, error) {
+	for s.loading(r.ModelName) { // Triton ends a load that is under way first
+		if err := wait(ctx, time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := s.models[r.ModelName]
 	if m == nil {
 		return &inference.RepositoryModelUnloadResponse{}, nil
 	}
-	m.unloads++
-	m.loaded = false
-	if m.UnloadDelay > 0 {
-		m.unloading = true
-		time.AfterFunc(m.UnloadDelay, func() {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			m.unloading = false
-		})
+	m.counts.Unloads++
+	for _, v := range m.versions {
+		if v.loaded && v.running.UnloadDelay > 0 {
+			v.unloading = true
+			time.AfterFunc(v.running.UnloadDelay, func() {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				v.unloading = false
+			})
+		}
+		v.loaded = false
 	}
 	return &inference.RepositoryModelUnloadResponse{}, nil
+}
+
+func (s *Server) loading(model string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.models[model]
+	return m != nil && slices.ContainsFunc(m.versions, func(v *version) bool { return v.loading })
 }
 
 // ModelInfer implements the protocol.
@@ -182,7 +280,7 @@ func (s *Server) beginInference(ctx context.Context, model string) Fault {
 	if m == nil {
 		return Fault{}
 	}
-	m.inferences++
+	m.counts.Inferences++
 	fault := m.fault
 	if fault.Times > 0 {
 		if m.fault.Times--; m.fault.Times == 0 {
@@ -201,19 +299,27 @@ func (s *Server) dropConnections() {
 	}
 }
 
-func (s *Server) loadedModel(name, version string) (*state, error) {
+func (s *Server) loadedModel(name, number string) (*Model, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := s.models[name]
-	switch {
-	case m == nil:
+	if m == nil {
 		return nil, status.Errorf(codes.NotFound, "Request for unknown model: '%s' is not found", name)
-	case !m.loaded:
-		return nil, status.Errorf(codes.NotFound, "Request for unknown model: '%s' has no available versions", name)
-	case version != "" && version != m.Version:
-		return nil, status.Errorf(codes.NotFound, "Request for unknown model: '%s' version %s is not found", name, version)
 	}
-	return m, nil
+	newest := m.newest()
+	if newest == nil {
+		return nil, status.Errorf(codes.NotFound, "Request for unknown model: '%s' has no available versions", name)
+	}
+	if number == "" {
+		number = newest.running.Version
+	}
+	for _, v := range m.versions {
+		if v.loaded && v.running.Version == number {
+			running := v.running
+			return &running, nil
+		}
+	}
+	return nil, status.Errorf(codes.NotFound, "Request for unknown model: '%s' version %s is not found", name, number)
 }
 
 func inputsOf(r *inference.ModelInferRequest, config *inference.ModelConfig) ([]triton.Tensor, error) {
@@ -248,7 +354,7 @@ func inputsOf(r *inference.ModelInferRequest, config *inference.ModelConfig) ([]
 	return tensors, nil
 }
 
-func answerOf(r *inference.ModelInferRequest, m *state, outputs []triton.Tensor) (*inference.ModelInferResponse, error) {
+func answerOf(r *inference.ModelInferRequest, m *Model, outputs []triton.Tensor) (*inference.ModelInferResponse, error) {
 	answer := &inference.ModelInferResponse{ModelName: m.Name, ModelVersion: m.Version, Id: r.Id}
 	add := func(t triton.Tensor) {
 		answer.Outputs = append(answer.Outputs, &inference.ModelInferResponse_InferOutputTensor{
