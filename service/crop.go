@@ -51,10 +51,13 @@ type Detection struct {
 // Crop finds the works in photo, the bytes of a picture file, which must not change meanwhile.
 // Every error is an *Error.
 func (s *Service) Crop(ctx context.Context, photo []byte, o CropOptions) (*Crop, error) {
-	_, crop, err := s.find(ctx, photo, o, startStopwatch())
+	watch := startStopwatch()
+	_, crop, err := s.find(ctx, photo, o, watch)
 	if err != nil {
 		return nil, AsError(err)
 	}
+	crop.Timings = watch.timings
+	s.metrics.observe(watch)
 	return crop, nil
 }
 
@@ -88,6 +91,7 @@ func (s *Service) CropImage(ctx context.Context, photo []byte, o CropOptions, w 
 	}
 	watch.lap(StageEncode)
 	crop.Timings = watch.timings
+	s.metrics.observe(watch)
 	return crop, nil
 }
 
@@ -103,24 +107,23 @@ func (s *Service) find(ctx context.Context, photo []byte, o CropOptions, watch *
 		return nil, nil, fmt.Errorf("opening the photo: %w", err)
 	}
 	info := source.Info()
-	view, err := s.look(ctx, source, detector, watch)
+	view, err := s.look(ctx, source, detector, s.options.RefineBelow > 0, watch)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer view.release()
+	slot, err := s.infering.enter(ctx, 1)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer s.infering.leave(slot)
+	watch.lap(StageQueue)
 	version, found, err := s.detect(ctx, detector, view, o, watch)
 	if err != nil {
 		return nil, nil, fmt.Errorf("detecting: %w", err)
 	}
-	crop := &Crop{Image: info, Model: ModelName{detector.wanted.Name, version}, Warnings: view.warnings}
-	for _, c := range found {
-		crop.Detections = append(crop.Detections, Detection{
-			Label: detector.contract.Labels[c.Label], Score: c.Score, Salience: c.Salience, Box: c.Box,
-		})
-	}
-	crop.Crop = s.cropRegion(crop.Detections, info, o.Padding)
-	crop.Timings = watch.timings
-	s.metrics.observe(crop)
+	crop := &Crop{Image: info, Detections: found, Model: ModelName{detector.wanted.Name, version}, Warnings: view.warnings}
+	crop.Crop = s.cropRegion(found, info, o.Padding)
 	return source, crop, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/lexicam/lexicrop/index"
 	"github.com/lexicam/lexicrop/modelrepo"
 	"github.com/lexicam/lexicrop/triton"
 )
@@ -21,6 +22,11 @@ func openEmbedder(ctx context.Context, client *triton.Client, name ModelName, m 
 		return nil, err
 	}
 	return &embedder{n}, nil
+}
+
+// space is where its vectors can be compared.
+func (e *embedder) space() index.Space {
+	return index.Space{Name: e.contract.Space, Fingerprint: e.contract.Fingerprint, Dimension: e.contract.Dimensions}
 }
 
 // embed asks the network. tensor is one picture, uint8, [height, width, 3], RGB. The vector has length 1.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/lexicam/lexicrop/index"
 	"github.com/lexicam/lexicrop/preprocess"
 	"github.com/lexicam/lexicrop/triton"
 )
@@ -14,21 +15,28 @@ type Code string
 
 // The kinds of failure of the service. Only what a caller can act on differently has its own code.
 const (
-	CodeEmpty           Code = "empty_image"         // no bytes at all
-	CodeNotAnImage      Code = "not_an_image"        // not a picture by content
-	CodeUnsupported     Code = "unsupported_format"  // a picture in a format not taken
-	CodeCorrupt         Code = "corrupt_image"       // broken or truncated
-	CodeTooManyBytes    Code = "too_many_bytes"      // the body is over the limit
-	CodeTooManyPixels   Code = "too_many_pixels"     // pixels or a side are over the limit
-	CodeInvalid         Code = "invalid_request"     // a parameter is out of its range
-	CodeNoArtwork       Code = "artwork_not_found"   // a crop was asked for and there is nothing to crop
-	CodeBusy            Code = "busy"                // a queue is full, here or at Triton
-	CodeCanceled        Code = "client_closed"       // the client went away
-	CodeDeadline        Code = "deadline_exceeded"   // no answer in the time allowed
-	CodeModelNotReady   Code = "model_not_ready"     // Triton is there, the model is not
-	CodeBackendGone     Code = "backend_unavailable" // Triton does not answer
-	CodeModelMisbehaves Code = "model_failed"        // the model answered an error or nonsense
-	CodeInternal        Code = "internal"            // our fault
+	CodeEmpty           Code = "empty_image"           // no bytes at all
+	CodeNotAnImage      Code = "not_an_image"          // not a picture by content
+	CodeUnsupported     Code = "unsupported_format"    // a picture in a format not taken
+	CodeCorrupt         Code = "corrupt_image"         // broken or truncated
+	CodeTooManyBytes    Code = "too_many_bytes"        // the body is over the limit
+	CodeTooManyPixels   Code = "too_many_pixels"       // pixels or a side are over the limit
+	CodeInvalid         Code = "invalid_request"       // a parameter is out of its range
+	CodeNoArtwork       Code = "artwork_not_found"     // a crop was asked for and there is nothing to crop
+	CodeNotInCatalogue  Code = "not_in_catalogue"      // there is no such work or photo
+	CodeOtherSpace      Code = "other_vector_space"    // vectors that cannot be compared with the catalogue's
+	CodeNotConfigured   Code = "not_configured"        // this server has no embedder, or no catalogue
+	CodeCatalogueGone   Code = "catalogue_unavailable" // the catalogue is not open
+	CodeUnauthorized    Code = "unauthorized"          // no key, or a wrong one
+	CodeForbidden       Code = "forbidden"             // the key does not allow this
+	CodeRateLimited     Code = "rate_limited"          // the client asks too often
+	CodeBusy            Code = "busy"                  // a queue is full, here or at Triton
+	CodeCanceled        Code = "client_closed"         // the client went away
+	CodeDeadline        Code = "deadline_exceeded"     // no answer in the time allowed
+	CodeModelNotReady   Code = "model_not_ready"       // Triton is there, the model is not
+	CodeBackendGone     Code = "backend_unavailable"   // Triton does not answer
+	CodeModelMisbehaves Code = "model_failed"          // the model answered an error or nonsense
+	CodeInternal        Code = "internal"              // our fault
 )
 
 // Error is every error that the service returns. Detail is for the client, Err for the log: it may
@@ -54,6 +62,7 @@ func AsError(err error) *Error {
 	var own *Error
 	var picture *preprocess.Error
 	var backend *triton.Error
+	var catalogue *index.Error
 	switch {
 	case err == nil:
 		return nil
@@ -63,6 +72,8 @@ func AsError(err error) *Error {
 		return pictureError(picture, err)
 	case errors.As(err, &backend):
 		return backendError(backend, err)
+	case errors.As(err, &catalogue):
+		return catalogueError(catalogue, err)
 	case errors.Is(err, context.Canceled):
 		return &Error{Code: CodeCanceled, Detail: "the client closed the request", Err: err}
 	case errors.Is(err, context.DeadlineExceeded):
@@ -103,5 +114,23 @@ func backendError(backend *triton.Error, err error) *Error {
 		return &Error{Code: CodeCanceled, Detail: "the client closed the request", Err: err}
 	default:
 		return &Error{Code: CodeModelMisbehaves, Detail: fmt.Sprintf("the model %s gave no usable answer", backend.Model), Err: err}
+	}
+}
+
+func catalogueError(catalogue *index.Error, err error) *Error {
+	if spaces, ok := errors.AsType[*index.SpaceError](err); ok {
+		return &Error{Code: CodeOtherSpace, Detail: spaces.Error(), Err: err}
+	}
+	switch catalogue.Kind {
+	case index.Invalid, index.WrongDimension, index.BadVector:
+		return &Error{Code: CodeInvalid, Detail: catalogue.Err.Error(), Err: err}
+	case index.NotFound:
+		return &Error{Code: CodeNotInCatalogue, Detail: "the catalogue has no " + catalogue.Err.Error(), Err: err}
+	case index.Closed, index.Locked:
+		return &Error{Code: CodeCatalogueGone, Detail: "the catalogue is not open", Err: err}
+	case index.Damaged:
+		return &Error{Code: CodeInternal, Detail: "an entry of the catalogue is damaged; `lexicrop index verify` lists it", Err: err}
+	default:
+		return &Error{Code: CodeInternal, Detail: "the catalogue failed; the log of the server has more", Err: err}
 	}
 }

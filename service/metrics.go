@@ -8,6 +8,7 @@ type metrics struct {
 	stages     *prometheus.HistogramVec
 	inferences *prometheus.HistogramVec
 	detections prometheus.Histogram
+	similarity prometheus.Histogram
 	refused    *prometheus.CounterVec
 	modelReady *prometheus.GaugeVec
 }
@@ -29,6 +30,11 @@ func newMetrics(registry prometheus.Registerer, gates ...*gate) *metrics {
 			Help:    "Works found in a photo.",
 			Buckets: []float64{0, 1, 2, 4, 8, 16, 32},
 		}),
+		similarity: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "lexicrop_search_similarity",
+			Help:    "Similarity (cosine) of the first work that a search found.",
+			Buckets: []float64{.2, .3, .4, .5, .6, .7, .8, .9, .95},
+		}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "lexicrop_queue_refused_total",
 			Help: "Requests sent away because a queue was full.",
@@ -38,7 +44,7 @@ func newMetrics(registry prometheus.Registerer, gates ...*gate) *metrics {
 			Help: "Whether a configured model is ready.",
 		}, []string{"model"}),
 	}
-	registry.MustRegister(m.stages, m.inferences, m.detections, m.refused, m.modelReady)
+	registry.MustRegister(m.stages, m.inferences, m.detections, m.similarity, m.refused, m.modelReady)
 	for _, g := range gates {
 		m.watchGate(registry, g)
 	}
@@ -59,9 +65,9 @@ func (m *metrics) watchGate(registry prometheus.Registerer, g *gate) {
 	)
 }
 
-func (m *metrics) observe(c *Crop) {
-	m.detections.Observe(float64(len(c.Detections)))
-	for _, t := range c.Timings {
+// observe counts the stages of a request that was answered.
+func (m *metrics) observe(w *stopwatch) {
+	for _, t := range w.timings {
 		m.stages.WithLabelValues(t.Stage).Observe(t.Duration.Seconds())
 	}
 }

@@ -18,10 +18,13 @@ import (
 	"github.com/lexicam/lexicrop/triton"
 )
 
+// Limits bound a photo, checked on its header.
+type Limits = preprocess.Limits
+
 // Options says how a Service works. The zero value of a number means what its comment says.
 type Options struct {
 	// Limits bound a photo, checked on its header.
-	Limits preprocess.Limits
+	Limits Limits
 	// Detector is the model that finds the works, Embedder the one that turns a work into a vector; with
 	// an empty name there is none.
 	Detector, Embedder ModelName
@@ -37,6 +40,13 @@ type Options struct {
 	RefineBelow float64
 	// CropAll makes the whole photo the crop where nothing is found.
 	CropAll bool
+	// MinArea and MaxArea are the shares of the photo's area between which the work that was found is
+	// what becomes a vector; otherwise the whole photo does.
+	MinArea, MaxArea float64
+	// OpenStore opens the catalogue; nil where there is none. There is none without an Embedder.
+	OpenStore OpenStore
+	// CropSide is the longer side in pixels of the crops that the catalogue keeps, 0 to keep none.
+	CropSide int
 	// LoadTimeout bounds the loading of a model by Triton.
 	LoadTimeout time.Duration
 }
@@ -50,8 +60,10 @@ type Service struct {
 	infering *gate
 	detector *model[*detector]
 	embedder *model[*embedder] // nil where none is configured
-	stop     context.CancelFunc
-	running  sync.WaitGroup
+	// catalogue is nil where none is configured.
+	catalogue *catalogue
+	stop      context.CancelFunc
+	running   sync.WaitGroup
 }
 
 // New returns a service that infers through client. It begins to make its models ready in the
@@ -80,10 +92,14 @@ func New(o Options, client *triton.Client, registry prometheus.Registerer, log *
 		s.embedder = newModel(modelrepo.TaskEmbedder, o.Embedder, openEmbedder, client, s.metrics, log)
 		s.running.Go(func() { s.embedder.watch(ctx, o.LoadTimeout) })
 	}
+	if s.embedder != nil && o.OpenStore != nil {
+		s.catalogue = &catalogue{open: o.OpenStore, wanted: s.embedderSpace, log: log}
+		s.running.Go(func() { s.catalogue.watch(ctx) })
+	}
 	return s
 }
 
-// Close stops what runs in the background. Requests under way may fail.
+// Close stops what runs in the background and closes the catalogue. Requests under way may fail.
 func (s *Service) Close() {
 	s.stop()
 	s.running.Wait()

@@ -13,7 +13,10 @@ const (
 	StageQueue     = "queue"     // waiting for a slot, both gates together
 	StageDecode    = "decode"    // bytes to pixels
 	StageLetterbox = "letterbox" // pixels to the network's input
-	StageInfer     = "infer"     // Triton, there and back
+	StageInfer     = "infer"     // the detector at Triton, there and back
+	StageEmbed     = "embed"     // the embedder at Triton, there and back
+	StageSearch    = "search"    // the nearest vectors of the catalogue
+	StageStore     = "store"     // a change of the catalogue
 	StageEncode    = "encode"    // the cropped picture
 )
 

@@ -26,8 +26,9 @@ type view struct {
 const keptPixels = 4 << 20
 
 // look decodes the photo and letterboxes it for the detector. It holds a slot of decoding no longer
-// than it needs, so that the next photo is decoded while this one is inferred.
-func (s *Service) look(ctx context.Context, source *preprocess.Source, d *detector, watch *stopwatch) (*view, error) {
+// than it needs, so that the next photo is decoded while this one is inferred. keep says whether the
+// picture will be looked at again.
+func (s *Service) look(ctx context.Context, source *preprocess.Source, d *detector, keep bool, watch *stopwatch) (*view, error) {
 	info := source.Info()
 	weight, err := s.decoding.enter(ctx, decodeWeight(int64(info.Width)*int64(info.Height)))
 	if err != nil {
@@ -50,7 +51,7 @@ func (s *Service) look(ctx context.Context, source *preprocess.Source, d *detect
 	v.warnings = picture.Warnings()
 	v.tensor = d.tensors.Get().(*[]byte)
 	picture.Letterbox(*v.tensor, v.letterbox, d.contract.Pad)
-	if w, h := picture.Size(); s.options.RefineBelow > 0 && w*h <= keptPixels {
+	if w, h := picture.Size(); keep && w*h <= keptPixels {
 		v.picture = picture
 	} else {
 		picture.Release()
@@ -68,23 +69,25 @@ func (v *view) release() {
 }
 
 // detect asks the network for the works in a view, and again for the first of them where it is small.
-// One slot serves both looks: a request that had its first is not sent away before its second.
-func (s *Service) detect(ctx context.Context, d *detector, v *view, o CropOptions, watch *stopwatch) (string, []detection.Candidate, error) {
-	weight, err := s.infering.enter(ctx, 1)
-	if err != nil {
-		return "", nil, err
-	}
-	defer s.infering.leave(weight)
-	watch.lap(StageQueue)
+// The caller holds a slot of inference, which serves everything that the request asks of networks: one
+// that had its first answer is not sent away before its last.
+func (s *Service) detect(ctx context.Context, d *detector, v *view, o CropOptions, watch *stopwatch) (string, []Detection, error) {
 	version, candidates, err := v.infer(ctx, d, watch)
 	if err != nil {
 		return "", nil, err
 	}
 	found := detection.Select(candidates, detection.Selection{Max: o.Detections, MinScore: o.MinScore, NMS: s.options.NMS})
 	if len(found) > 0 && v.picture != nil && found[0].Box.Area() < s.options.RefineBelow*v.region.Area() {
-		found[0].Box, err = v.refine(ctx, d, found[0].Box, watch)
+		if found[0].Box, err = v.refine(ctx, d, found[0].Box, watch); err != nil {
+			return "", nil, err
+		}
 	}
-	return version, found, err
+	s.metrics.detections.Observe(float64(len(found)))
+	detections := make([]Detection, len(found))
+	for i, c := range found {
+		detections[i] = Detection{Label: d.contract.Labels[c.Label], Score: c.Score, Salience: c.Salience, Box: c.Box}
+	}
+	return version, detections, nil
 }
 
 // infer asks the network. The candidates' boxes are in pixels of the upright photo and end where

@@ -9,8 +9,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lexicam/lexicrop/config"
-	"github.com/lexicam/lexicrop/preprocess"
+	"github.com/lexicam/lexicrop/index"
+	"github.com/lexicam/lexicrop/index/sqlite"
 	"github.com/lexicam/lexicrop/service"
+	"github.com/lexicam/lexicrop/service/rest"
 	"github.com/lexicam/lexicrop/triton"
 	"github.com/lexicam/lexicrop/triton/local"
 )
@@ -43,8 +45,12 @@ func openBackend(ctx context.Context, c *config.Config, log *slog.Logger) (*back
 
 func startLocal(ctx context.Context, c *config.Config, log *slog.Logger) (*local.Server, error) {
 	l := c.Triton.Local
+	models := []string{c.Models.Detector.Name}
+	if name := c.Models.Embedder.Name; name != "" {
+		models = append(models, name)
+	}
 	server, err := local.Start(ctx, local.Options{
-		Install: l.Install, Repository: l.Repository, Models: []string{c.Models.Detector.Name},
+		Install: l.Install, Repository: l.Repository, Models: models,
 		Profile: l.Profile, Instances: l.Instances, Arguments: l.Arguments,
 		Logger: log.With("from", "triton"),
 	})
@@ -79,17 +85,25 @@ func (b *backend) register(registry prometheus.Registerer) {
 	}, func() float64 { return float64(b.local.Restarts()) }))
 }
 
+// newService has a catalogue where an embedder is configured.
 func newService(c *config.Config, client *triton.Client, registry prometheus.Registerer, log *slog.Logger) *service.Service {
-	return service.New(service.Options{
-		Limits:      limits(c),
-		Detector:    service.ModelName{Name: c.Models.Detector.Name, Version: c.Models.Detector.Version},
-		DecodeSlots: c.Admission.DecodeSlots, DecodeQueue: c.Admission.DecodeQueue,
-		InferSlots: c.Admission.InferSlots, InferQueue: c.Admission.InferQueue,
-		NMS: c.Crop.NMSIoU, RefineBelow: c.Crop.RefineBelow, CropAll: c.Crop.Fallback == config.FallbackFull,
-		LoadTimeout: c.Triton.LoadTimeout,
-	}, client, registry, log)
+	options := rest.ServiceOptions(c)
+	options.OpenStore = storeOpener(c, log)
+	return service.New(options, client, registry, log)
 }
 
-func limits(c *config.Config) preprocess.Limits {
-	return preprocess.Limits{MaxBytes: int64(c.Limits.MaxBodyBytes), MaxPixels: c.Limits.MaxPixels, MaxSide: c.Limits.MaxSide}
+// storeOpener opens the catalogue that is configured; nil where none is.
+func storeOpener(c *config.Config, log *slog.Logger) service.OpenStore {
+	switch c.Index.Store {
+	case config.StoreSQLite:
+		return func(ctx context.Context, space index.Space) (index.Store, error) {
+			return sqlite.Open(ctx, c.Index.Path, sqlite.Options{Space: space, Log: log})
+		}
+	case config.StorePostgres:
+		return func(context.Context, index.Space) (index.Store, error) {
+			return nil, errors.New("there is no postgres store yet")
+		}
+	default:
+		return nil
+	}
 }

@@ -55,6 +55,7 @@ func cropPhotos(ctx context.Context, out io.Writer, c *config.Config, photos []s
 	if err != nil {
 		return err
 	}
+	c.Models.Embedder = config.EmbedderModel{} // no one asks it here
 	log := newLogger(c)
 	backend, err := openBackend(ctx, c, log)
 	if err != nil {

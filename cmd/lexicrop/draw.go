@@ -14,6 +14,7 @@ import (
 	"github.com/lexicam/lexicrop/config"
 	"github.com/lexicam/lexicrop/preprocess"
 	"github.com/lexicam/lexicrop/service"
+	"github.com/lexicam/lexicrop/service/rest"
 )
 
 // drawnSide is the longer side of a drawing, in pixels: enough to judge a box by eye.
@@ -53,7 +54,7 @@ func drawBoxes(name string, photo []byte, crop *service.Crop, c *config.Config) 
 
 func shrink(photo []byte, crop *service.Crop, c *config.Config) (*image.RGBA, float64, error) {
 	info := crop.Image
-	source, err := preprocess.Open(photo, limits(c))
+	source, err := preprocess.Open(photo, rest.ServiceOptions(c).Limits)
 	if err != nil {
 		return nil, 0, err
 	}

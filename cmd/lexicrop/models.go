@@ -124,7 +124,7 @@ func verifyModel(ctx context.Context, out io.Writer, c *config.Config, m modelre
 		return err
 	}
 	one := *c
-	one.Models.Detector = config.Model{Name: m.Name}
+	one.Models = config.Models{Detector: config.Model{Name: m.Name}}
 	log := newLogger(&one)
 	backend, err := openBackend(ctx, &one, log)
 	if err != nil {

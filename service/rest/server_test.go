@@ -24,7 +24,6 @@ import (
 
 	"github.com/lexicam/lexicrop/api"
 	"github.com/lexicam/lexicrop/config"
-	"github.com/lexicam/lexicrop/preprocess"
 	"github.com/lexicam/lexicrop/service"
 	"github.com/lexicam/lexicrop/triton"
 	"github.com/lexicam/lexicrop/triton/tritontest"
@@ -55,14 +54,7 @@ func newTestServer(t testing.TB, cfg *config.Config, o triton.Options) *testServ
 	}
 	t.Cleanup(func() { _ = client.Close() })
 	registry := prometheus.NewRegistry()
-	svc := service.New(service.Options{
-		Limits:      preprocess.Limits{MaxBytes: int64(cfg.Limits.MaxBodyBytes), MaxPixels: cfg.Limits.MaxPixels, MaxSide: cfg.Limits.MaxSide},
-		Detector:    service.ModelName{Name: "detector"},
-		DecodeSlots: cfg.Admission.DecodeSlots, DecodeQueue: cfg.Admission.DecodeQueue,
-		InferSlots: cfg.Admission.InferSlots, InferQueue: cfg.Admission.InferQueue,
-		NMS: cfg.Crop.NMSIoU, RefineBelow: cfg.Crop.RefineBelow, CropAll: cfg.Crop.Fallback == config.FallbackFull,
-		LoadTimeout: time.Minute,
-	}, client, registry, log)
+	svc := service.New(ServiceOptions(cfg), client, registry, log)
 	t.Cleanup(svc.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
