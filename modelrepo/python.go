@@ -6,5 +6,5 @@ import _ "embed" // for the file below
 var pythonModel []byte
 
 // PythonModel returns the text of 1/model.py, the same for every model: it has the Python backend run
-// the model.onnx beside it by OpenVINO.
+// the model.onnx beside it by OpenVINO or ONNX Runtime.
 func PythonModel() []byte { return append([]byte(nil), pythonModel...) }

@@ -1,6 +1,7 @@
 package modelrepo
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,6 +25,19 @@ func TestTheModelsOfThisRepositoryAreTrue(t *testing.T) {
 				t.Errorf("profiles %v", m.Profiles)
 			}
 		})
+	}
+}
+
+func TestEveryModelHasTheSamePythonModel(t *testing.T) {
+	files, err := filepath.Glob("models/*/*/model.py")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil || !bytes.Equal(text, PythonModel()) {
+			t.Errorf("%s is not the text of PythonModel: %v", file, err)
+		}
 	}
 }
 
