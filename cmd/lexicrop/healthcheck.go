@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	_ "embed"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lexicam/lexicrop/api"
 	"github.com/lexicam/lexicrop/config"
 )
 
@@ -18,13 +22,19 @@ import (
 func newHealthcheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "healthcheck",
-		Short: "Ask a running service on this machine whether it is ready",
-		Args:  cobra.NoArgs,
+		Short: "Ask a running service whether it is ready, or have it find the artwork in a photo",
+		Example: `  lexicrop healthcheck
+  lexicrop healthcheck --crop http://lexicrop.example`,
+		Args: cobra.NoArgs,
 	}
 	timeout := cmd.Flags().Duration("timeout", 3*time.Second, "how long to wait for the answer")
+	crop := cmd.Flags().String("crop", "", "URL of a service to send a photo to, in place of asking the one on this machine;\nshows the first of auth.keys")
 	return withConfig(cmd, func(cmd *cobra.Command, _ []string, c *config.Config) error {
 		ctx, cancel := context.WithTimeout(cmd.Context(), *timeout)
 		defer cancel()
+		if *crop != "" {
+			return checkCrop(ctx, cmd.OutOrStdout(), c, *crop)
+		}
 		return checkHealth(ctx, cmd.OutOrStdout(), c)
 	})
 }
@@ -55,5 +65,47 @@ func checkHealth(ctx context.Context, out io.Writer, c *config.Config) error {
 		return fmt.Errorf("the service is not ready: %s", strings.TrimSpace(string(body)))
 	}
 	_, err = fmt.Fprintln(out, "ready")
+	return err
+}
+
+// A wall with two paintings: docs/images/scene.jpg, smaller.
+//
+//go:embed healthcheck.jpg
+var healthcheckPhoto []byte
+
+// checkCrop has the service at url do its whole work once.
+func checkCrop(ctx context.Context, out io.Writer, c *config.Config, url string) error {
+	url = strings.TrimSuffix(url, "/") + "/v1/crop"
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(healthcheckPhoto))
+	if err != nil {
+		return fmt.Errorf("asking %s: %w", url, err)
+	}
+	request.Header.Set("Content-Type", "image/jpeg")
+	if len(c.Auth.Keys) > 0 {
+		request.Header.Set("Authorization", "Bearer "+c.Auth.Keys[0])
+	}
+	start := time.Now()
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("sending a photo: %w", err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	if err != nil {
+		return fmt.Errorf("reading the answer of %s: %w", url, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answered %s: %s", url, response.Status, strings.TrimSpace(string(body)))
+	}
+	var answer api.CropResult
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return fmt.Errorf("%s answered what is no result: %w", url, err)
+	}
+	if len(answer.Detections) == 0 {
+		return fmt.Errorf("%s found no artwork in a photo of a painting; its model is %s %s", url, answer.Model.Name, answer.Model.Version)
+	}
+	first := answer.Detections[0]
+	_, err = fmt.Fprintf(out, "%s %s found a %s with score %.2f in %v\n",
+		answer.Model.Name, answer.Model.Version, first.Label, first.Score, time.Since(start).Round(time.Millisecond))
 	return err
 }
