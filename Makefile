@@ -29,20 +29,24 @@ setup:
 	.ci/prepare
 	triton/local/setup.sh
 
+.PHONY: setup-tests
+setup-tests: setup
+	index/postgres/setup.sh
+
 .PHONY: build
 build: ## build the command build/lexicrop
 	.ci/prepare
 	go build -o build/lexicrop ./cmd/lexicrop
 
 .PHONY: test
-test: setup ## run the tests, a real Triton included; those of training where it is set up, and in CI
+test: setup-tests ## run the tests, a real Triton and PostgreSQL included; those of training where it is set up, and in CI
 	@status=0; \
 	echo 'go test $(GOTESTFLAGS) $(PACKAGES)'; go test $(GOTESTFLAGS) $(PACKAGES) || status=1; \
 	if [ -d build/training ] || [ "$(CI)" = true ]; then $(MAKE) --no-print-directory test-training || status=1; fi; \
 	exit $$status
 
 .PHONY: test-race
-test-race: setup ## run the tests of what works concurrently under the race detector
+test-race: setup-tests ## run the tests of what works concurrently under the race detector
 	go test -race $(GOTESTFLAGS) ./index/... ./service/... ./triton/...
 
 .PHONY: test-training
@@ -57,11 +61,11 @@ lint: ## check style, imports, module files, generated code and scripts
 	.ci/lint
 
 .PHONY: fuzz
-fuzz: setup ## run every fuzz target for FUZZTIME (default 30s)
+fuzz: setup-tests ## run every fuzz target for FUZZTIME (default 30s)
 	.ci/fuzz $(FUZZTIME)
 
 .PHONY: bench
-bench: setup ## run the benchmarks and print the machine's name with them
+bench: setup-tests ## run the benchmarks and print the machine's name with them
 	@echo "machine: $$(uname -srm), $$(nproc) cores, $$(sed -n 's/^model name.*: //p;' /proc/cpuinfo | head -1)"
 	go test -run '^$$' -bench . -benchmem $(GOTESTFLAGS) $(PACKAGES)
 

@@ -1,0 +1,8 @@
+package postgrestest
+
+import "syscall"
+
+// attributes have the server end with this process.
+func attributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGQUIT} // immediate shutdown
+}
