@@ -23,6 +23,7 @@ var rooms = map[string][]string{
 	"bench":        {"api", "config", "index", "modelrepo", "preprocess", "service", "service/rest", "triton"},
 	"cmd":          {"api", "bench", "config", "index", "modelrepo", "preprocess", "service", "service/rest", "triton"},
 	"config":       {},
+	"helm":         {"config"},
 	"index":        {},
 	"modelrepo":    {"triton"},
 	"preprocess":   {},
