@@ -13,9 +13,10 @@ import (
 	"github.com/lexicam/lexicrop/service"
 )
 
-// Embedder makes what the catalogue takes of the bytes of a picture file. A
-// *service.Service does.
+// Embedder makes a vector, or all that the catalogue takes, of the bytes of a
+// picture file. A *service.Service does.
 type Embedder interface {
+	Embed(ctx context.Context, picture []byte, o service.EmbedOptions) (*service.Embedding, error)
 	EmbedPhoto(ctx context.Context, id string, picture []byte, o service.PhotoOptions) (*service.CataloguePhoto, error)
 }
 
@@ -153,11 +154,7 @@ func (j *job) fail(err error) { j.what, j.err, j.entry = Failed, err, nil }
 
 // prepare finds out what the catalogue has to take.
 func (a *adder) prepare(ctx context.Context, j *job) {
-	err := ctx.Err()
-	var photo *index.Photo
-	if err == nil && j.File != "" {
-		photo, err = a.photo(ctx, j)
-	}
+	photo, err := a.photoOf(ctx, j)
 	switch {
 	case err != nil:
 	case photo != nil:
@@ -173,7 +170,20 @@ func (a *adder) prepare(ctx context.Context, j *job) {
 	}
 }
 
-// photo embeds the picture; nil if the catalogue has it.
+// photoOf makes the photo of a record; nil if it has none, or the catalogue has it.
+func (a *adder) photoOf(ctx context.Context, j *job) (*index.Photo, error) {
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case j.File != "":
+		return a.photo(ctx, j)
+	case j.Stored != nil:
+		return a.again(ctx, j)
+	}
+	return nil, nil
+}
+
+// photo embeds the picture of a file; nil if the catalogue has it.
 func (a *adder) photo(ctx context.Context, j *job) (*index.Photo, error) {
 	picture, err := a.read(j.File)
 	if err != nil {
@@ -184,18 +194,19 @@ func (a *adder) photo(ctx context.Context, j *job) (*index.Photo, error) {
 		return nil, a.fatal(err)
 	}
 	for _, ref := range refs {
-		if ref.Work == j.Work.ID || j.FromName {
+		if ref.Work == j.Work.ID || j.isGuess() {
 			return nil, nil
 		}
 	}
-	embedded, err := a.embed(ctx, j, picture)
+	var embedded *service.CataloguePhoto
+	err = a.patiently(ctx, func() (err error) {
+		embedded, err = a.embedder.EmbedPhoto(ctx, j.Photo, picture, service.PhotoOptions{EmbedOptions: a.options.Embed, Source: j.Source})
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	if err := a.space.Check(embedded.Embedding.Space); err != nil {
-		return nil, a.fatal(err)
-	}
-	return &embedded.Photo, nil
+	return &embedded.Photo, a.check(embedded.Embedding.Space)
 }
 
 func (a *adder) read(path string) ([]byte, error) {
@@ -214,24 +225,32 @@ func (a *adder) read(path string) ([]byte, error) {
 // retryEvery is the pause before a network that is away is asked again.
 const retryEvery = 250 * time.Millisecond
 
-// embed waits for a network that is away for a while: a local Triton that died
-// is there again within seconds.
-func (a *adder) embed(ctx context.Context, j *job, picture []byte) (*service.CataloguePhoto, error) {
+// patiently repeats what fails because a network is away: a local Triton that
+// died is there again within seconds.
+func (a *adder) patiently(ctx context.Context, embed func() error) error {
 	deadline := time.Now().Add(a.options.Patience)
 	for {
-		p, err := a.embedder.EmbedPhoto(ctx, j.Photo, picture, service.PhotoOptions{EmbedOptions: a.options.Embed, Source: j.Source})
+		err := embed()
 		if err == nil || !passes(err) {
-			return p, err
+			return err
 		}
 		if time.Now().After(deadline) {
-			return nil, a.fatal(err)
+			return a.fatal(err)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return ctx.Err()
 		case <-time.After(retryEvery):
 		}
 	}
+}
+
+// check ends all of it if the embedder is not the one of the catalogue.
+func (a *adder) check(space index.Space) error {
+	if err := a.space.Check(space); err != nil {
+		return a.fatal(err)
+	}
+	return nil
 }
 
 // passes says whether a failure has nothing to do with the picture, and may be
@@ -289,7 +308,7 @@ func (a *adder) write(ctx context.Context, queue <-chan *job) {
 }
 
 func (a *adder) take(j *job) {
-	if j.what == Added {
+	if j.what == Added && j.Stored == nil {
 		key := j.sameAs()
 		if a.seen[key] {
 			j.what, j.entry = Unchanged, nil
@@ -303,7 +322,7 @@ func (a *adder) take(j *job) {
 // same picture of one work, or under any name where only names tell them apart.
 func (j *job) sameAs() string {
 	hash := j.entry.Photos[0].Hash
-	if j.FromName {
+	if j.isGuess() {
 		return hash
 	}
 	return hash + " " + j.Work.ID
@@ -362,7 +381,7 @@ func (a *adder) upsert(ctx context.Context, jobs []*job) error {
 
 // Count counts the records of a source until ctx ends.
 func Count(ctx context.Context, source Source) (n int) {
-	for range source.Records() {
+	for range source.Records() { //nolint:errcheck // one that fails is one as well
 		if ctx.Err() != nil {
 			break
 		}

@@ -34,6 +34,15 @@ type stub struct {
 	asked  atomic.Int64
 }
 
+func (s *stub) Embed(ctx context.Context, picture []byte, _ service.EmbedOptions) (*service.Embedding, error) {
+	photo, err := s.EmbedPhoto(ctx, "", picture, service.PhotoOptions{})
+	if err != nil {
+		return nil, err
+	}
+	photo.Embedding.Vector = photo.Vector
+	return photo.Embedding, nil
+}
+
 func (s *stub) EmbedPhoto(ctx context.Context, id string, picture []byte, o service.PhotoOptions) (*service.CataloguePhoto, error) {
 	s.asked.Add(1)
 	if s.refuse != nil {
@@ -52,7 +61,9 @@ func (s *stub) EmbedPhoto(ctx context.Context, id string, picture []byte, o serv
 	return &service.CataloguePhoto{Photo: photo, Embedding: &service.Embedding{Space: of}}, nil
 }
 
-func openStore(t *testing.T) index.Store {
+func openStore(t *testing.T) index.Store { return openStoreOf(t, space) }
+
+func openStoreOf(t *testing.T, space index.Space) index.Store {
 	t.Helper()
 	store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "c.db"), sqlite.Options{Space: space})
 	if err != nil {

@@ -19,9 +19,7 @@ import (
 // Record is a picture to add to the catalogue, or a work without one.
 type Record struct {
 	Work index.Work
-	// FromName says that the work's id was made from the name of the file. Then
-	// nobody has said that it is another work than one that has the same
-	// picture already.
+	// FromName says that the work's id was made from the name of the file.
 	FromName bool
 	// KeepWork says that nothing is stated about the work but its id: what else
 	// Work has is a guess, good for a work that is not there yet.
@@ -33,7 +31,14 @@ type Record struct {
 	Photo, Source string
 	// Where the record stands, for people: a path, or a line of a file.
 	Where string
+
+	// Stored, in place of File, is a photo of another catalogue: see Rebuild.
+	Stored *index.Photo
 }
+
+// isGuess says that all that is known of the work is how its file is called.
+// Then nobody has said that it is another work than one of the same picture.
+func (r *Record) isGuess() bool { return r.FromName && r.KeepWork }
 
 // errNothing is of a record that neither names a work nor a picture.
 var errNothing = errors.New("neither id nor file is given")
