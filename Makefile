@@ -69,6 +69,12 @@ bench: setup-tests ## run the benchmarks and print the machine's name with them
 	@echo "machine: $$(uname -srm), $$(nproc) cores, $$(sed -n 's/^model name.*: //p;' /proc/cpuinfo | head -1)"
 	go test -run '^$$' -bench . -benchmem $(GOTESTFLAGS) $(PACKAGES)
 
+.PHONY: bench-compare
+bench-compare: setup build ## measure lexicrop beside the service it replaces (20 minutes); writes docs/performance.md
+	training/setup.sh
+	bench/original/setup.sh
+	go run ./bench/compare $(ARGS)
+
 .PHONY: generate
 generate: ## make all generated code again (every generate.sh)
 	.ci/prepare

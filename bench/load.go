@@ -33,7 +33,7 @@ func Form(field string, picture []byte) (Request, error) {
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
 	header := textproto.MIMEHeader{}
-	header.Set("Content-Disposition", fmt.Sprintf(`form-data; name="%s"; filename="photo"`, field))
+	header.Set("Content-Disposition", fmt.Sprintf("form-data; name=%q; filename=%q", field, "photo"))
 	header.Set("Content-Type", http.DetectContentType(picture))
 	part, err := form.CreatePart(header)
 	if err == nil {
