@@ -10,7 +10,8 @@ type metrics struct {
 	detections prometheus.Histogram
 	similarity prometheus.Histogram
 	refused    *prometheus.CounterVec
-	modelReady *prometheus.GaugeVec
+	swaps      *prometheus.CounterVec
+	swapTime   *prometheus.HistogramVec
 }
 
 func newMetrics(registry prometheus.Registerer, gates ...*gate) *metrics {
@@ -39,12 +40,17 @@ func newMetrics(registry prometheus.Registerer, gates ...*gate) *metrics {
 			Name: "lexicrop_queue_refused_total",
 			Help: "Requests sent away because a queue was full.",
 		}, []string{"queue"}),
-		modelReady: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "lexicrop_model_ready",
-			Help: "Whether a configured model is ready.",
-		}, []string{"model"}),
+		swaps: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "lexicrop_model_swaps_total",
+			Help: "Changes of a model to another, by how they ended: done, failed or superseded by a newer one.",
+		}, []string{"task", "role", "outcome"}),
+		swapTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "lexicrop_model_swap_duration_seconds",
+			Help:    "Time from the wish for another model to its first request, or to its failure.",
+			Buckets: []float64{.1, .2, .5, 1, 2, 5, 10, 20, 60, 120, 300, 600},
+		}, []string{"task", "role", "outcome"}),
 	}
-	registry.MustRegister(m.stages, m.inferences, m.detections, m.similarity, m.refused, m.modelReady)
+	registry.MustRegister(m.stages, m.inferences, m.detections, m.similarity, m.refused, m.swaps, m.swapTime)
 	for _, g := range gates {
 		m.watchGate(registry, g)
 	}
@@ -69,5 +75,31 @@ func (m *metrics) watchGate(registry prometheus.Registerer, g *gate) {
 func (m *metrics) observe(w *stopwatch) {
 	for _, t := range w.timings {
 		m.stages.WithLabelValues(t.Stage).Observe(t.Duration.Seconds())
+	}
+}
+
+// readiness shows which models answer, as it is when the metrics are read. A model that is to take
+// another's place is none of them.
+type readiness struct{ models func() []ModelStatus }
+
+var readinessDesc = prometheus.NewDesc("lexicrop_model_ready", "Whether a configured model is ready.", []string{"task", "role", "model"}, nil)
+
+// Describe implements prometheus.Collector.
+func (r readiness) Describe(descs chan<- *prometheus.Desc) { descs <- readinessDesc }
+
+// Collect implements prometheus.Collector.
+func (r readiness) Collect(metrics chan<- prometheus.Metric) {
+	seen := map[[2]string]bool{}
+	for _, m := range r.models() {
+		place := [2]string{m.Task, string(m.Role)}
+		if seen[place] {
+			continue
+		}
+		seen[place] = true
+		ready := 0.0
+		if m.Ready {
+			ready = 1
+		}
+		metrics <- prometheus.MustNewConstMetric(readinessDesc, prometheus.GaugeValue, ready, m.Task, string(m.Role), m.Name)
 	}
 }

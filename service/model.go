@@ -4,155 +4,165 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"github.com/lexicam/lexicrop/modelrepo"
-	"github.com/lexicam/lexicrop/triton"
 )
 
 // ModelName names a model at Triton. An empty version means the newest.
 type ModelName struct{ Name, Version string }
 
-// ModelStatus is the state of a configured model, for the operator.
+func (m ModelName) String() string {
+	if m.Version == "" {
+		return m.Name
+	}
+	return m.Name + " version " + m.Version
+}
+
+// Models is which models are in use. Service.Apply changes it while requests run.
+type Models struct {
+	Detector, Embedder Lineup
+	// UnloadAfter is how long a model that was swapped out stays loaded when its last request is
+	// answered.
+	UnloadAfter time.Duration
+}
+
+// Lineup names the models of one task.
+type Lineup struct {
+	// Primary answers.
+	Primary ModelName
+	// Canary answers Percent (0 to 100) of the requests in its place; with an empty name there is none.
+	Canary  ModelName
+	Percent float64
+	// Shadow is asked beside, and its answers are compared; with an empty name there is none.
+	Shadow ModelName
+}
+
+// Role is what a model is there for in its task.
+type Role string
+
+// The roles.
+const (
+	RolePrimary Role = "primary" // it answers
+	RoleCanary  Role = "canary"  // it answers a share of the requests
+	RoleShadow  Role = "shadow"  // it is asked beside, nobody gets its answers
+)
+
+// State is where a model is on its way in and out.
+type State string
+
+// The states.
+const (
+	StateLoading   State = "loading"   // Triton is loading it
+	StateVerifying State = "verifying" // it is being tried
+	StateActive    State = "active"    // it answers
+	StateLost      State = "lost"      // it was active, and Triton does not have it any more
+	StateFailed    State = "failed"    // it will not become active
+	StateDraining  State = "draining"  // it finishes what it has begun, and goes
+)
+
+// ModelStatus is the state of a model that is configured, or was until now, for the operator.
 type ModelStatus struct {
 	Task string
+	Role Role
 	Name string
-	// Version is the one that answers, empty until it is known.
+	// Version is the one that answers; until it is known, the one that was asked for.
 	Version string
-	Ready   bool
-	// Reason says why it is not ready.
+	State   State
+	// Since is when it came into this state.
+	Since time.Time
+	// Ready says whether it is active and not lost.
+	Ready bool
+	// Reason says why it is not ready, or what is doubtful of one that is.
 	Reason string
-	// Contract is nil until the model was ready once.
+	// Percent is the share of a canary.
+	Percent float64
+	// Contract is nil until the model was active once.
 	Contract *modelrepo.Contract
 }
 
 // opened is a network of some task, ready to be asked.
-type opened interface{ about() *network }
+type opened interface {
+	about() *network
+	// check asks for an answer to the reference picture and says what is wrong with it.
+	check(ctx context.Context) error
+}
 
 func (n *network) about() *network { return n }
 
-// model keeps one configured network ready: it has Triton load it, reads its contract, tries it
-// with a blank picture, and begins again when Triton loses it.
+// model is who answers for a task.
 type model[N opened] struct {
-	task    modelrepo.Task
-	name    ModelName
-	open    func(context.Context, *triton.Client, ModelName, *metrics) (N, error)
-	client  *triton.Client
-	metrics *metrics
-	log     *slog.Logger
-	active  atomic.Pointer[N]
-	// reason is why the model is not ready; empty when it is.
-	reason atomic.Pointer[string]
+	primary, canary, shadow *slot[N]
+	split                   split
 }
 
-const (
-	// pollReady is how often a model that is ready is looked after, pollLost one that is not.
-	pollReady = 2 * time.Second
-	pollLost  = 250 * time.Millisecond
-	// pollTimeout bounds one look; a busy Triton may well need a while.
-	pollTimeout = 2 * time.Second
-	// strikes is how many looks in a row must fail before a model that was ready counts as lost, so
-	// that one slow answer takes no server out of its load balancer.
-	strikes = 2
-)
+func newModel[N opened](k *keeper, task modelrepo.Task, open opener[N]) *model[N] {
+	return &model[N]{
+		primary: newSlot(k, task, RolePrimary, open),
+		canary:  newSlot(k, task, RoleCanary, open),
+		shadow:  newSlot(k, task, RoleShadow, open),
+	}
+}
 
-func newModel[N opened](task modelrepo.Task, name ModelName, open func(context.Context, *triton.Client, ModelName, *metrics) (N, error), client *triton.Client, metrics *metrics, log *slog.Logger) *model[N] {
-	m := &model[N]{task: task, name: name, open: open, client: client, metrics: metrics, log: log.With("model", name.Name)}
-	m.setReason("starting")
-	return m
+// set puts other models in place. again has Triton look at the files of those that stay, too.
+func (m *model[N]) set(l Lineup, again bool) {
+	m.primary.set(l.Primary, again)
+	m.split.set(l.Canary.Name, l.Percent)
+	m.canary.set(l.Canary, again)
+	m.shadow.set(l.Shadow, again)
 }
 
 // ready returns the model to ask for the request of ctx, held until the caller calls its release. A
-// model that was ready is asked even when it seems lost: its errors tell better what is wrong than an
-// old observation.
-func (m *model[N]) ready(_ context.Context) (N, error) {
-	for n := m.active.Load(); n != nil; n = m.active.Load() {
-		if (*n).about().hold() {
-			return *n, nil
+// primary that was ready is asked even when it seems lost: its errors tell better what is wrong than
+// an old observation. A canary that is not ready is passed over.
+func (m *model[N]) ready(ctx context.Context) (N, error) {
+	switch role := roleOf(ctx); {
+	case role == RoleShadow:
+		return m.shadow.hold()
+	case role == RoleCanary, role == "" && m.canary.isReady() && m.split.takes(ctx):
+		if n, err := m.canary.hold(); err == nil || role == RoleCanary {
+			return n, err
 		}
 	}
-	var none N
-	return none, &Error{
-		Code: CodeModelNotReady, Detail: fmt.Sprintf("the model %s is not ready yet", m.name.Name),
-		Err: errors.New(*m.reason.Load()),
-	}
+	return m.primary.hold()
 }
 
+// status tells the state of the primary that answers, or of the one that is to.
 func (m *model[N]) status() ModelStatus {
-	status := ModelStatus{Task: string(m.task), Name: m.name.Name, Reason: *m.reason.Load()}
-	status.Ready = status.Reason == ""
-	if n := m.active.Load(); n != nil {
-		about := (*n).about()
-		status.Version, status.Contract = about.version, &about.contract
+	if statuses := m.primary.status(); len(statuses) > 0 {
+		return statuses[0]
 	}
-	return status
+	return ModelStatus{}
 }
 
-// watch looks after the model until ctx ends.
-func (m *model[N]) watch(ctx context.Context, loadTimeout time.Duration) {
-	failures := 0
-	for {
-		wait := pollReady
-		if err := m.look(ctx, loadTimeout); err == nil {
-			failures = 0
-			m.setReason("")
-		} else if failures++; failures >= strikes || m.active.Load() == nil {
-			wait = pollLost
-			m.setReason(err.Error())
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-		}
+// statuses tells the state of all models of the task, the primary that answers first.
+func (m *model[N]) statuses() []ModelStatus {
+	statuses := m.primary.status()
+	for _, s := range m.canary.status() {
+		s.Percent = m.split.percent()
+		statuses = append(statuses, s)
 	}
+	return append(statuses, m.shadow.status()...)
 }
 
-// look makes the model ready where it is not.
-func (m *model[N]) look(ctx context.Context, loadTimeout time.Duration) error {
-	quick, cancel := context.WithTimeout(ctx, pollTimeout)
-	defer cancel()
-	ready, err := m.client.ModelReady(quick, m.name.Name, m.name.Version)
-	if err != nil {
-		return err
-	}
-	if ready && m.active.Load() != nil {
-		return nil
-	}
-	long, cancel := context.WithTimeout(ctx, loadTimeout)
-	defer cancel()
-	if !ready {
-		m.log.Info("loading the model")
-		if err := m.client.Load(long, m.name.Name); err != nil {
-			return err
-		}
-	}
-	n, err := m.open(long, m.client, m.name, m.metrics)
-	if err != nil {
-		return err
-	}
-	m.active.Store(&n)
-	about := n.about()
-	m.log.Info("the model is ready", "version", about.version, "task", m.task,
-		"input", fmt.Sprintf("%dx%d", about.contract.Input.Width, about.contract.Input.Height), "fingerprint", about.contract.Fingerprint)
-	return nil
+// roleKey is under what a context says which model is asked.
+type roleKey struct{}
+
+// withRole has the models of a role asked in a request.
+func withRole(ctx context.Context, role Role) context.Context {
+	return context.WithValue(ctx, roleKey{}, role)
 }
 
-// setReason notes why the model is not ready and logs a change.
-func (m *model[N]) setReason(reason string) {
-	old := m.reason.Swap(&reason)
-	ready := 0.0
-	if reason == "" {
-		ready = 1
-	}
-	m.metrics.modelReady.WithLabelValues(m.name.Name).Set(ready)
-	switch {
-	case old == nil || *old == reason:
-	case reason != "":
-		m.log.Warn("the model is not ready", "reason", reason)
-	case m.active.Load() != nil:
-		m.log.Debug("the model answers")
+// roleOf is empty where the request may take what comes.
+func roleOf(ctx context.Context) Role {
+	role, _ := ctx.Value(roleKey{}).(Role)
+	return role
+}
+
+// notReady is the error of a request whose model is not there.
+func notReady(name, reason string) *Error {
+	return &Error{
+		Code: CodeModelNotReady, Detail: fmt.Sprintf("the model %s is not ready yet", name),
+		Err: errors.New(reason),
 	}
 }

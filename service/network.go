@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -28,6 +29,8 @@ type network struct {
 	tensors, converted sync.Pool
 	// uses has one taken for every request that works with this network.
 	uses *semaphore.Weighted
+	// held keeps the model at Triton.
+	held *hold
 }
 
 // allUses is held by a network that takes no more requests.
@@ -99,7 +102,8 @@ func (n *network) infer(ctx context.Context, tensor []byte) (response *triton.Re
 		tensor = *converted
 	}
 	return n.client.Infer(ctx, &triton.Request{
-		Model: n.wanted.Name, Version: n.wanted.Version,
+		// Once known, the version is asked for by its number: another one may have another contract.
+		Model: n.wanted.Name, Version: cmp.Or(n.version, n.wanted.Version),
 		Inputs:  []triton.Tensor{{Name: in.Name, DType: in.DType, Shape: in.Shape, Data: tensor}},
 		Outputs: n.contract.Outputs,
 	})

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
-	"slices"
 	"sync"
 	"time"
 
@@ -58,6 +57,7 @@ type Service struct {
 	metrics  *metrics
 	decoding *gate
 	infering *gate
+	loads    *loads
 	detector *model[*detector]
 	embedder *model[*embedder] // nil where none is configured
 	// catalogue is nil where none is configured.
@@ -86,12 +86,15 @@ func New(o Options, client *triton.Client, registry prometheus.Registerer, log *
 	s.metrics = newMetrics(registry, s.decoding, s.infering)
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
-	s.detector = newModel(modelrepo.TaskDetector, o.Detector, openDetector, client, s.metrics, log)
-	s.running.Go(func() { s.detector.watch(ctx, o.LoadTimeout) })
+	keeper := &keeper{client: client, metrics: s.metrics, log: log, loadTimeout: o.LoadTimeout, running: &s.running, ctx: ctx}
+	keeper.loads = &loads{client: client, log: log, running: &s.running, ctx: ctx}
+	s.loads = keeper.loads
+	s.detector = newModel(keeper, modelrepo.TaskDetector, openDetector)
 	if o.Embedder.Name != "" {
-		s.embedder = newModel(modelrepo.TaskEmbedder, o.Embedder, openEmbedder, client, s.metrics, log)
-		s.running.Go(func() { s.embedder.watch(ctx, o.LoadTimeout) })
+		s.embedder = newModel(keeper, modelrepo.TaskEmbedder, openEmbedder)
 	}
+	s.Apply(Models{Detector: Lineup{Primary: o.Detector}, Embedder: Lineup{Primary: o.Embedder}}, false)
+	registry.MustRegister(readiness{s.Models})
 	if s.embedder != nil && o.OpenStore != nil {
 		s.catalogue = &catalogue{open: o.OpenStore, wanted: s.embedderSpace, log: log}
 		s.running.Go(func() { s.catalogue.watch(ctx) })
@@ -105,29 +108,55 @@ func (s *Service) Close() {
 	s.running.Wait()
 }
 
-// Models tells the state of every configured model.
+// Apply puts other models in use, in the background: a model is loaded beside the one that answers,
+// tried, and takes its place between two requests. A failure leaves the old one in place; Models tells
+// why. A newer call ends what an older one has begun. again has Triton look at the files of the models
+// that stay as well. An embedder can be exchanged, but not added or taken away.
+func (s *Service) Apply(m Models, again bool) {
+	s.loads.delay.Store(int64(m.UnloadAfter))
+	s.detector.set(m.Detector, again)
+	if s.embedder != nil && m.Embedder.Primary.Name != "" {
+		s.embedder.set(m.Embedder, again)
+	}
+}
+
+// Models tells the state of every model, for each task the one that answers first.
 func (s *Service) Models() []ModelStatus {
-	models := []ModelStatus{s.detector.status()}
+	models := s.detector.statuses()
 	if s.embedder != nil {
-		models = append(models, s.embedder.status())
+		models = append(models, s.embedder.statuses()...)
 	}
 	return models
+}
+
+// Ready returns nil when there is a model to answer for every task, or why there is none.
+func (s *Service) Ready() error {
+	tasks := []ModelStatus{s.detector.status()}
+	if s.embedder != nil {
+		tasks = append(tasks, s.embedder.status())
+	}
+	for _, m := range tasks {
+		if !m.Ready {
+			return notReady(m.Name, m.Reason)
+		}
+	}
+	return nil
 }
 
 // Formats lists the formats of photos that are taken.
 func (s *Service) Formats() []string { return preprocess.Formats() }
 
-// WaitReady returns when every model is ready, or with the reason why not when ctx ends.
+// WaitReady returns when there is a model to answer for every task, or with the reason why not when
+// ctx ends.
 func (s *Service) WaitReady(ctx context.Context) error {
 	for {
-		models := s.Models()
-		i := slices.IndexFunc(models, func(m ModelStatus) bool { return !m.Ready })
-		if i < 0 {
+		err := s.Ready()
+		if err == nil {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the model %s is not ready: %s: %w", models[i].Name, models[i].Reason, ctx.Err())
+			return fmt.Errorf("%w: %w", err, ctx.Err())
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

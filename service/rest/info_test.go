@@ -74,10 +74,10 @@ func TestAdminListener(t *testing.T) {
 		`lexicrop_http_request_duration_seconds_count{route="/v1/crop"} 1`,
 		`lexicrop_stage_duration_seconds_count{stage="decode"} 1`,
 		`lexicrop_stage_duration_seconds_count{stage="infer"} 1`,
-		`lexicrop_triton_request_duration_seconds_count{model="detector",outcome="ok"} 2`, // one of them tried the model
+		`lexicrop_triton_request_duration_seconds_count{model="detector",outcome="ok"} 3`, // two of them tried the model
 		`lexicrop_queue_waiting{queue="decoding"} 0`,
 		`lexicrop_queue_running{queue="inference"} 0`,
-		`lexicrop_model_ready{model="detector"} 1`,
+		`lexicrop_model_ready{model="detector",role="primary",task="detector"} 1`,
 		`lexicrop_detections_count 1`,
 	} {
 		if !strings.Contains(metrics, want) {
