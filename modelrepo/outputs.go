@@ -8,34 +8,40 @@ import (
 	"github.com/lexicam/lexicrop/triton/inference"
 )
 
-// wanted is what a decoder needs of one output, for one picture.
-type wanted struct {
-	role     Role
-	dtypes   []triton.DType
-	last     int64 // size of the last dimension when rank is 2; 0: any
-	rank     int
-	optional bool
+// Want is what a model's outputs must have, for one picture.
+type Want struct {
+	Role   Role
+	DTypes []triton.DType
+	// Rank is the number of dimensions, the batch left out; Last is the size of
+	// the last of two, 0 where any will do.
+	Rank     int
+	Last     int64
+	Optional bool
 }
 
-func (d Decoder) wants(labels int) []wanted {
+// Wants says what the outputs of a model must be. labels is how many a detector
+// has, -1 where that is not known.
+func Wants(task Task, decoder Decoder, labels int) []Want {
 	float := []triton.DType{triton.FP32, triton.FP16}
-	boxes := wanted{role: RoleBoxes, dtypes: float, rank: 2, last: 4}
+	boxes := Want{Role: RoleBoxes, DTypes: float, Rank: 2, Last: 4}
 	classes := int64(labels + 1)
-	switch d {
-	case DecoderCandidates:
-		return []wanted{
+	switch {
+	case task == TaskEmbedder:
+		return []Want{{Role: RoleEmbedding, DTypes: float, Rank: 1}}
+	case decoder == DecoderCandidates:
+		return []Want{
 			boxes,
-			{role: RoleProbs, dtypes: float, rank: 2, last: classes},
-			{role: RoleSalience, dtypes: float, rank: 1, optional: true},
+			{Role: RoleProbs, DTypes: float, Rank: 2, Last: classes},
+			{Role: RoleSalience, DTypes: float, Rank: 1, Optional: true},
 		}
-	case DecoderTorchvision:
-		return []wanted{
+	case decoder == DecoderTorchvision:
+		return []Want{
 			boxes,
-			{role: RoleLabels, dtypes: []triton.DType{triton.Int64, triton.Int32}, rank: 1},
-			{role: RoleScores, dtypes: float, rank: 1},
+			{Role: RoleLabels, DTypes: []triton.DType{triton.Int64, triton.Int32}, Rank: 1},
+			{Role: RoleScores, DTypes: float, Rank: 1},
 		}
-	case DecoderDETR:
-		return []wanted{boxes, {role: RoleLogits, dtypes: float, rank: 2, last: classes}}
+	case decoder == DecoderDETR:
+		return []Want{boxes, {Role: RoleLogits, DTypes: float, Rank: 2, Last: classes}}
 	default:
 		return nil
 	}
@@ -43,14 +49,14 @@ func (d Decoder) wants(labels int) []wanted {
 
 func (r *reader) detectorOutputs(c *Contract) {
 	candidates := int64(-1)
-	for _, w := range c.Decoder.wants(len(c.Labels)) {
+	for _, w := range Wants(c.Task, c.Decoder, len(c.Labels)) {
 		spec, ok := r.output(w)
 		if !ok {
 			continue
 		}
-		c.Roles = append(c.Roles, w.role)
+		c.Roles = append(c.Roles, w.Role)
 		c.Outputs = append(c.Outputs, spec)
-		n := spec.Shape[len(spec.Shape)-w.rank]
+		n := spec.Shape[len(spec.Shape)-w.Rank]
 		if candidates != -1 && n != -1 && n != candidates {
 			r.fault("output %s has %d candidates where another has %d", spec.Name, n, candidates)
 		}
@@ -59,7 +65,7 @@ func (r *reader) detectorOutputs(c *Contract) {
 }
 
 func (r *reader) embedding(c *Contract) {
-	spec, ok := r.output(wanted{role: RoleEmbedding, dtypes: []triton.DType{triton.FP32, triton.FP16}, rank: 1})
+	spec, ok := r.output(Wants(TaskEmbedder, "", 0)[0])
 	if !ok {
 		return
 	}
@@ -71,36 +77,36 @@ func (r *reader) embedding(c *Contract) {
 }
 
 // output finds the tensor of a role and checks it.
-func (r *reader) output(w wanted) (triton.TensorSpec, bool) {
-	name := r.outputName(w.role)
+func (r *reader) output(w Want) (triton.TensorSpec, bool) {
+	name := r.outputName(w.Role)
 	i := slices.IndexFunc(r.config.Output, func(o *inference.ModelOutput) bool { return o.Name == name })
 	if i < 0 {
-		if !w.optional {
-			r.fault("there is no output %s (if it has another name: parameter %s, \"%s=NAME\")", name, keyOutputs, w.role)
+		if !w.Optional {
+			r.fault("there is no output %s (if it has another name: parameter %s, \"%s=NAME\")", name, keyOutputs, w.Role)
 		}
 		return triton.TensorSpec{}, false
 	}
 	tensor := r.config.Output[i]
 	spec := triton.TensorSpec{Name: name, DType: triton.DTypeOf(tensor.DataType)}
-	if !slices.Contains(w.dtypes, spec.DType) {
-		r.fault("output %s is of %s: it must be %s", name, tensor.DataType, w.dtypes[0])
+	if !slices.Contains(w.DTypes, spec.DType) {
+		r.fault("output %s is of %s: it must be %s", name, tensor.DataType, w.DTypes[0])
 	}
 	dims := tensor.Dims
 	batched := r.config.MaxBatchSize > 0
 	// Without max_batch_size the dims may have a batch dimension of their own.
-	if !batched && len(dims) == w.rank+1 && (dims[0] == 1 || dims[0] == -1) {
+	if !batched && len(dims) == w.Rank+1 && (dims[0] == 1 || dims[0] == -1) {
 		batched, dims = true, dims[1:]
 	}
-	if len(dims) != w.rank {
-		r.fault("output %s has dims %v: %d are needed, the batch left out", name, tensor.Dims, w.rank)
+	if len(dims) != w.Rank {
+		r.fault("output %s has dims %v: %d are needed, the batch left out", name, tensor.Dims, w.Rank)
 		return triton.TensorSpec{}, false
 	}
-	if last := dims[w.rank-1]; w.last != 0 && last != -1 && last != w.last {
-		r.fault("output %s has dims %v: the last must be %d", name, tensor.Dims, w.last)
+	if last := dims[w.Rank-1]; w.Last != 0 && last != -1 && last != w.Last {
+		r.fault("output %s has dims %v: the last must be %d", name, tensor.Dims, w.Last)
 	}
 	spec.Shape = slices.Clone(dims)
-	if w.last != 0 {
-		spec.Shape[w.rank-1] = w.last // -1 means less than the decoder knows
+	if w.Last != 0 {
+		spec.Shape[w.Rank-1] = w.Last // -1 means less than the decoder knows
 	}
 	if batched {
 		spec.Shape = slices.Insert(spec.Shape, 0, 1)
