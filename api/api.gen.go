@@ -4,6 +4,8 @@
 package api
 
 import (
+	"encoding/json"
+
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
@@ -48,6 +50,18 @@ func (e Output) Valid() bool {
 
 // Box x1, y1, x2, y2
 type Box = []float64
+
+// CatalogueStatus Absent where the server has none.
+type CatalogueStatus struct {
+	// Ready Whether it can be searched with the embedder's vectors
+	Ready bool `json:"ready"`
+
+	// Reason Why it is not ready
+	Reason *string `json:"reason,omitempty"`
+
+	// Space Where vectors can be compared.
+	Space *Space `json:"space,omitempty"`
+}
 
 // CropForm defines model for CropForm.
 type CropForm struct {
@@ -96,6 +110,12 @@ type CropResult struct {
 	Warnings []string `json:"warnings"`
 }
 
+// Deleted defines model for Deleted.
+type Deleted struct {
+	// Deleted Number of works
+	Deleted int `json:"deleted"`
+}
+
 // DetectForm defines model for DetectForm.
 type DetectForm struct {
 	Image openapi_types.File `json:"image"`
@@ -131,6 +151,48 @@ type Detection struct {
 	Score float64 `json:"score"`
 }
 
+// EmbedForm defines model for EmbedForm.
+type EmbedForm struct {
+	Crop *bool `json:"crop,omitempty"`
+
+	// Image The photo
+	Image    openapi_types.File `json:"image"`
+	MinScore *float64           `json:"min_score,omitempty"`
+	Padding  *float64           `json:"padding,omitempty"`
+}
+
+// EmbedRequest defines model for EmbedRequest.
+type EmbedRequest struct {
+	Crop *bool `json:"crop,omitempty"`
+
+	// Image The photo, base64 or a data URL
+	Image    string   `json:"image"`
+	MinScore *float64 `json:"min_score,omitempty"`
+	Padding  *float64 `json:"padding,omitempty"`
+}
+
+// EmbedResult defines model for EmbedResult.
+type EmbedResult struct {
+	Detection *Detection `json:"detection,omitempty"`
+	Detector  *Model     `json:"detector,omitempty"`
+	Image     Image      `json:"image"`
+	Model     Model      `json:"model"`
+
+	// Region The part of the photo that became the vector, `[x1, y1, x2, y2]` in whole pixels of the
+	// upright photo.
+	Region Region `json:"region"`
+
+	// Space Where vectors can be compared.
+	Space Space `json:"space"`
+
+	// TimingsMs Milliseconds of each stage that ran, and `total`.
+	TimingsMs Timings `json:"timings_ms"`
+	Vector    Vector  `json:"vector"`
+
+	// Warnings What was odd about the file but did not hinder, such as a broken colour profile.
+	Warnings Warnings `json:"warnings"`
+}
+
 // Image defines model for Image.
 type Image struct {
 	// Format By content
@@ -146,18 +208,63 @@ type Image struct {
 	Width int `json:"width"`
 }
 
+// ImportResult defines model for ImportResult.
+type ImportResult struct {
+	// Errors Why, for the first 1000 of them.
+	Errors []LineError `json:"errors"`
+
+	// Failed Lines that were not taken
+	Failed int `json:"failed"`
+
+	// Lines Lines that were read, blank ones and the header left out
+	Lines  int `json:"lines"`
+	Photos int `json:"photos"`
+
+	// Works Works that were added or replaced
+	Works int `json:"works"`
+}
+
 // Limits defines model for Limits.
 type Limits struct {
 	CropFormats []CropFormat `json:"crop_formats"`
 
 	// Formats Formats taken
-	Formats               []string `json:"formats"`
-	MaxBodyBytes          int64    `json:"max_body_bytes"`
-	MaxDetections         int      `json:"max_detections"`
-	MaxPixels             int64    `json:"max_pixels"`
-	MaxSide               int      `json:"max_side"`
-	RequestTimeoutSeconds float64  `json:"request_timeout_seconds"`
+	Formats       []string `json:"formats"`
+	MaxBodyBytes  int64    `json:"max_body_bytes"`
+	MaxDetections int      `json:"max_detections"`
+
+	// MaxLineBytes Of an import
+	MaxLineBytes int64 `json:"max_line_bytes"`
+	MaxPixels    int64 `json:"max_pixels"`
+
+	// MaxResults Works that a search or a page may ask for
+	MaxResults            int     `json:"max_results"`
+	MaxSide               int     `json:"max_side"`
+	RequestTimeoutSeconds float64 `json:"request_timeout_seconds"`
 }
+
+// LineError defines model for LineError.
+type LineError struct {
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+
+	// Line Counted from 1
+	Line int    `json:"line"`
+	Work string `json:"work,omitempty"`
+}
+
+// Match defines model for Match.
+type Match struct {
+	// Photos The best photos of the work, the most similar first.
+	Photos []PhotoMatch `json:"photos"`
+
+	// Similarity That of the best photo
+	Similarity float64 `json:"similarity"`
+	Work       Work    `json:"work"`
+}
+
+// Metadata Anything else that is known, up to 64 KiB.
+type Metadata = json.RawMessage
 
 // Model defines model for Model.
 type Model struct {
@@ -191,11 +298,85 @@ type ModelStatus struct {
 
 // Models defines model for Models.
 type Models struct {
-	Models []ModelStatus `json:"models"`
+	// Catalogue Absent where the server has none.
+	Catalogue *CatalogueStatus `json:"catalogue,omitempty"`
+	Models    []ModelStatus    `json:"models"`
 }
 
 // Output defines model for Output.
 type Output string
+
+// Photo defines model for Photo.
+type Photo struct {
+	// HasCrop Whether a small picture is stored
+	HasCrop bool   `json:"has_crop"`
+	Hash    string `json:"hash,omitempty"`
+	ID      string `json:"id"`
+	Source  string `json:"source,omitempty"`
+	Vector  Vector `json:"vector"`
+}
+
+// PhotoForm defines model for PhotoForm.
+type PhotoForm struct {
+	Crop *bool `json:"crop,omitempty"`
+
+	// Image The picture
+	Image    openapi_types.File `json:"image"`
+	MinScore *float64           `json:"min_score,omitempty"`
+	Padding  *float64           `json:"padding,omitempty"`
+	Source   *string            `json:"source,omitempty"`
+}
+
+// PhotoMatch defines model for PhotoMatch.
+type PhotoMatch struct {
+	ID         string  `json:"id"`
+	Similarity float64 `json:"similarity"`
+
+	// Source Where the picture came from
+	Source string `json:"source,omitempty"`
+}
+
+// PhotoRequest defines model for PhotoRequest.
+type PhotoRequest struct {
+	Crop *bool `json:"crop,omitempty"`
+
+	// Image The picture, base64 or a data URL
+	Image    string   `json:"image"`
+	MinScore *float64 `json:"min_score,omitempty"`
+	Padding  *float64 `json:"padding,omitempty"`
+	Source   *string  `json:"source,omitempty"`
+}
+
+// PhotoResult defines model for PhotoResult.
+type PhotoResult struct {
+	Detection *Detection `json:"detection,omitempty"`
+	Detector  *Model     `json:"detector,omitempty"`
+	Hash      string     `json:"hash"`
+	ID        string     `json:"id"`
+	Image     Image      `json:"image"`
+	Model     Model      `json:"model"`
+
+	// Region The part of the photo that became the vector, `[x1, y1, x2, y2]` in whole pixels of the
+	// upright photo.
+	Region Region `json:"region"`
+
+	// TimingsMs Milliseconds of each stage that ran, and `total`.
+	TimingsMs Timings `json:"timings_ms"`
+
+	// Warnings What was odd about the file but did not hinder, such as a broken colour profile.
+	Warnings Warnings `json:"warnings"`
+
+	// Work Id of the work
+	Work string `json:"work"`
+}
+
+// PhotoSummary defines model for PhotoSummary.
+type PhotoSummary struct {
+	// Hash SHA-256 of the file, hexadecimal
+	Hash   string `json:"hash,omitempty"`
+	ID     string `json:"id"`
+	Source string `json:"source,omitempty"`
+}
 
 // Problem defines model for Problem.
 type Problem struct {
@@ -219,11 +400,156 @@ type Problem struct {
 	Type *string `json:"type,omitempty"`
 }
 
+// Region The part of the photo that became the vector, `[x1, y1, x2, y2]` in whole pixels of the
+// upright photo.
+type Region = []int
+
+// SearchForm defines model for SearchForm.
+type SearchForm struct {
+	Crop *bool `json:"crop,omitempty"`
+
+	// Filter A field for each condition
+	Filter *[]string `json:"filter,omitempty"`
+
+	// Image The photo
+	Image     openapi_types.File `json:"image"`
+	Limit     *int               `json:"limit,omitempty"`
+	MinScore  *float64           `json:"min_score,omitempty"`
+	Padding   *float64           `json:"padding,omitempty"`
+	Photos    *int               `json:"photos,omitempty"`
+	Threshold *float64           `json:"threshold,omitempty"`
+}
+
+// SearchRequest Either `image` or `vector`.
+type SearchRequest struct {
+	Crop   *bool     `json:"crop,omitempty"`
+	Filter *[]string `json:"filter,omitempty"`
+
+	// Image The photo, base64 or a data URL
+	Image    *string  `json:"image,omitempty"`
+	Limit    *int     `json:"limit,omitempty"`
+	MinScore *float64 `json:"min_score,omitempty"`
+	Padding  *float64 `json:"padding,omitempty"`
+	Photos   *int     `json:"photos,omitempty"`
+
+	// Space Where vectors can be compared.
+	Space     *Space   `json:"space,omitempty"`
+	Threshold *float64 `json:"threshold,omitempty"`
+	Vector    *Vector  `json:"vector,omitempty"`
+}
+
+// SearchResult defines model for SearchResult.
+type SearchResult struct {
+	Detection *Detection `json:"detection,omitempty"`
+	Detector  *Model     `json:"detector,omitempty"`
+	Image     *Image     `json:"image,omitempty"`
+
+	// Matches Works, the most similar first; empty when none is similar enough.
+	Matches []Match `json:"matches"`
+	Model   *Model  `json:"model,omitempty"`
+
+	// Region The part of the photo that became the vector, `[x1, y1, x2, y2]` in whole pixels of the
+	// upright photo.
+	Region *Region `json:"region,omitempty"`
+
+	// TimingsMs Milliseconds of each stage that ran, and `total`.
+	TimingsMs Timings `json:"timings_ms"`
+
+	// Warnings What was odd about the file but did not hinder, such as a broken colour profile.
+	Warnings Warnings `json:"warnings"`
+}
+
+// Space Where vectors can be compared.
+type Space struct {
+	Dimension int `json:"dimension"`
+
+	// Fingerprint Identity of the model that makes the vectors
+	Fingerprint string `json:"fingerprint"`
+	Name        string `json:"name"`
+}
+
+// Timings Milliseconds of each stage that ran, and `total`.
+type Timings map[string]float64
+
+// Vector defines model for Vector.
+type Vector = []float32
+
+// Warnings What was odd about the file but did not hinder, such as a broken colour profile.
+type Warnings = []string
+
+// Work defines model for Work.
+type Work struct {
+	Artist string `json:"artist,omitempty"`
+	ID     string `json:"id"`
+	Link   string `json:"link,omitempty"`
+
+	// Metadata Anything else that is known, up to 64 KiB.
+	Metadata Metadata `json:"metadata,omitempty"`
+	Title    string   `json:"title,omitempty"`
+
+	// Year Negative before Christ
+	Year int `json:"year,omitempty"`
+}
+
+// WorkEntry defines model for WorkEntry.
+type WorkEntry struct {
+	Artist string `json:"artist,omitempty"`
+	ID     string `json:"id"`
+	Link   string `json:"link,omitempty"`
+
+	// Metadata Anything else that is known, up to 64 KiB.
+	Metadata Metadata `json:"metadata,omitempty"`
+
+	// Photos By ascending id, without their vectors.
+	Photos []PhotoSummary `json:"photos"`
+	Title  string         `json:"title,omitempty"`
+	Year   int            `json:"year,omitempty"`
+}
+
+// WorkPage defines model for WorkPage.
+type WorkPage struct {
+	// Next Cursor of the next page; absent when this is the last
+	Next  string      `json:"next,omitempty"`
+	Works []WorkEntry `json:"works"`
+}
+
+// WorkRequest defines model for WorkRequest.
+type WorkRequest struct {
+	Artist string `json:"artist,omitempty"`
+
+	// ID If given, that of the path
+	ID   string `json:"id,omitempty"`
+	Link string `json:"link,omitempty"`
+
+	// Metadata Anything else that is known, up to 64 KiB.
+	Metadata Metadata `json:"metadata,omitempty"`
+	Title    string   `json:"title,omitempty"`
+	Year     int      `json:"year,omitempty"`
+}
+
+// Crop defines model for Crop.
+type Crop = bool
+
+// CropFirst defines model for CropFirst.
+type CropFirst = bool
+
+// Crops defines model for Crops.
+type Crops = bool
+
+// Cursor defines model for Cursor.
+type Cursor = string
+
 // Detections defines model for Detections.
 type Detections = int
 
+// Filter defines model for Filter.
+type Filter = []string
+
 // Format defines model for Format.
 type Format = CropFormat
+
+// Limit defines model for Limit.
+type Limit = int
 
 // MinScore defines model for MinScore.
 type MinScore = float64
@@ -231,8 +557,26 @@ type MinScore = float64
 // Padding defines model for Padding.
 type Padding = float64
 
+// PhotoID defines model for PhotoID.
+type PhotoID = string
+
+// Photos defines model for Photos.
+type Photos = int
+
 // Quality defines model for Quality.
 type Quality = int
+
+// RequiredFilter defines model for RequiredFilter.
+type RequiredFilter = []string
+
+// Source defines model for Source.
+type Source = string
+
+// Threshold defines model for Threshold.
+type Threshold = float64
+
+// WorkID defines model for WorkID.
+type WorkID = string
 
 // Busy defines model for Busy.
 type Busy = Problem
@@ -262,6 +606,84 @@ type CropParams struct {
 	Quality *Quality `form:"quality,omitempty" json:"quality,omitempty"`
 }
 
+// EmbedParams defines parameters for Embed.
+type EmbedParams struct {
+	// Crop Find the work in the photo first. `false` takes the photo as it is.
+	Crop *Crop `form:"crop,omitempty" json:"crop,omitempty"`
+
+	// MinScore Leave out works with a lower score.
+	MinScore *MinScore `form:"min_score,omitempty" json:"min_score,omitempty"`
+
+	// Padding Widen the crop on each side by this share of the box's width and height.
+	Padding *Padding `form:"padding,omitempty" json:"padding,omitempty"`
+}
+
+// ExportWorksParams defines parameters for ExportWorks.
+type ExportWorksParams struct {
+	// Filter A condition that works must fulfil; may be given several times.
+	Filter *Filter `form:"filter,omitempty" json:"filter,omitempty"`
+
+	// Crops Write the stored crops, too.
+	Crops *Crops `form:"crops,omitempty" json:"crops,omitempty"`
+}
+
+// SearchParams defines parameters for Search.
+type SearchParams struct {
+	// Crop Find the work in the photo first. `false` takes the photo as it is.
+	Crop *Crop `form:"crop,omitempty" json:"crop,omitempty"`
+
+	// MinScore Leave out works with a lower score.
+	MinScore *MinScore `form:"min_score,omitempty" json:"min_score,omitempty"`
+
+	// Padding Widen the crop on each side by this share of the box's width and height.
+	Padding *Padding `form:"padding,omitempty" json:"padding,omitempty"`
+
+	// Limit How many works to answer at most; the server's default when left out.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Threshold Leave out works and photos of a lower similarity.
+	Threshold *Threshold `form:"threshold,omitempty" json:"threshold,omitempty"`
+
+	// Photos How many photos of each work to answer at most, its most similar ones.
+	Photos *Photos `form:"photos,omitempty" json:"photos,omitempty"`
+
+	// Filter A condition that works must fulfil; may be given several times.
+	Filter *Filter `form:"filter,omitempty" json:"filter,omitempty"`
+}
+
+// DeleteWorksParams defines parameters for DeleteWorks.
+type DeleteWorksParams struct {
+	// Filter A condition that works must fulfil; may be given several times.
+	Filter RequiredFilter `form:"filter" json:"filter"`
+}
+
+// ListWorksParams defines parameters for ListWorks.
+type ListWorksParams struct {
+	// Limit How many works to answer at most; the server's default when left out.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next` of the page before; left out for the first page.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Filter A condition that works must fulfil; may be given several times.
+	Filter *Filter `form:"filter,omitempty" json:"filter,omitempty"`
+}
+
+// PutPhotoParams defines parameters for PutPhoto.
+type PutPhotoParams struct {
+	// Crop Find the work in the picture first.
+	Crop *CropFirst `form:"crop,omitempty" json:"crop,omitempty"`
+
+	// MinScore Leave out works with a lower score.
+	MinScore *MinScore `form:"min_score,omitempty" json:"min_score,omitempty"`
+
+	// Padding Widen the crop on each side by this share of the box's width and height.
+	Padding *Padding `form:"padding,omitempty" json:"padding,omitempty"`
+
+	// Source Where the picture came from, for people.
+	Source *Source `form:"source,omitempty" json:"source,omitempty"`
+}
+
 // DetectMultipartRequestBody defines body for Detect for multipart/form-data ContentType.
 type DetectMultipartRequestBody = DetectForm
 
@@ -273,3 +695,24 @@ type CropJSONRequestBody = CropRequest
 
 // CropMultipartRequestBody defines body for Crop for multipart/form-data ContentType.
 type CropMultipartRequestBody = CropForm
+
+// EmbedJSONRequestBody defines body for Embed for application/json ContentType.
+type EmbedJSONRequestBody = EmbedRequest
+
+// EmbedMultipartRequestBody defines body for Embed for multipart/form-data ContentType.
+type EmbedMultipartRequestBody = EmbedForm
+
+// SearchJSONRequestBody defines body for Search for application/json ContentType.
+type SearchJSONRequestBody = SearchRequest
+
+// SearchMultipartRequestBody defines body for Search for multipart/form-data ContentType.
+type SearchMultipartRequestBody = SearchForm
+
+// PutWorkJSONRequestBody defines body for PutWork for application/json ContentType.
+type PutWorkJSONRequestBody = WorkRequest
+
+// PutPhotoJSONRequestBody defines body for PutPhoto for application/json ContentType.
+type PutPhotoJSONRequestBody = PhotoRequest
+
+// PutPhotoMultipartRequestBody defines body for PutPhoto for multipart/form-data ContentType.
+type PutPhotoMultipartRequestBody = PhotoForm

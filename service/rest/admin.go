@@ -36,12 +36,15 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 		Ready    bool              `json:"ready"`
 		Stopping bool              `json:"stopping,omitempty"`
 		Models   []api.ModelStatus `json:"models"`
-	}{Ready: true, Stopping: s.stopping.Load()}
+		// A catalogue that cannot be used keeps nobody from cropping; only its opening is waited for.
+		Catalogue *api.CatalogueStatus `json:"catalogue,omitempty"`
+	}{Stopping: s.stopping.Load()}
 	for _, m := range s.service.Models() {
 		answer.Models = append(answer.Models, modelStatus(m))
-		answer.Ready = answer.Ready && m.Ready
 	}
-	answer.Ready = answer.Ready && !answer.Stopping
+	answer.Catalogue = s.catalogueStatus()
+	catalogue, _ := s.service.CatalogueStatus()
+	answer.Ready = s.service.Ready() == nil && !answer.Stopping && !catalogue.Opening
 	w.Header().Set("Content-Type", "application/json")
 	if !answer.Ready {
 		w.WriteHeader(http.StatusServiceUnavailable)

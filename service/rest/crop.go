@@ -2,6 +2,7 @@ package rest
 
 import (
 	"fmt"
+	"image"
 	"math"
 	"net/http"
 	"strings"
@@ -21,7 +22,7 @@ const photoField = "image"
 
 func (s *Server) crop(c echo.Context) error {
 	start := time.Now()
-	upload, err := s.receive(c, photoField)
+	upload, err := s.receive(c, uploadFields{photo: photoField})
 	defer upload.release()
 	if err != nil {
 		return err
@@ -39,8 +40,8 @@ func (s *Server) crop(c echo.Context) error {
 		return err
 	}
 	answer := CropResult(result)
-	answer.TimingsMs["read"], answer.TimingsMs["total"] = milliseconds(received), milliseconds(time.Since(start))
-	writeHeaders(c, result, start, received)
+	writeHeaders(c, result.Timings, start, received, result.Model)
+	complete(answer.TimingsMs, start, received)
 	return c.JSON(http.StatusOK, answer)
 }
 
@@ -51,7 +52,7 @@ func (s *Server) cropImage(c echo.Context, photo []byte, o cropOptions, start ti
 	if err != nil {
 		return err
 	}
-	writeHeaders(c, result, start, received)
+	writeHeaders(c, result.Timings, start, received, result.Model)
 	r := result.Crop
 	c.Response().Header().Set("Lexicrop-Crop", fmt.Sprintf("%d,%d,%d,%d", r.Min.X, r.Min.Y, r.Max.X, r.Max.Y))
 	return c.Blob(http.StatusOK, "image/"+string(o.format), picture.Bytes())
@@ -67,7 +68,7 @@ var nothingFound = api.Box{0.25, 0.25, 0.75, 0.75}
 // original answers as the service that this one replaces: one normalised box, always.
 func (s *Server) original(c echo.Context, field string) error {
 	start := time.Now()
-	upload, err := s.receive(c, field)
+	upload, err := s.receive(c, uploadFields{photo: field})
 	defer upload.release()
 	if err != nil {
 		return err
@@ -82,7 +83,7 @@ func (s *Server) original(c echo.Context, field string) error {
 	if err != nil {
 		return err
 	}
-	writeHeaders(c, result, start, received)
+	writeHeaders(c, result.Timings, start, received, result.Model)
 	answer := api.DetectResult{Bbox: nothingFound}
 	if len(result.Detections) > 0 {
 		answer.Bbox = normalized(result.Detections[0].Box, result.Image)
@@ -91,8 +92,8 @@ func (s *Server) original(c echo.Context, field string) error {
 }
 
 // receive reads the photo and the options of a request.
-func (s *Server) receive(c echo.Context, field string) (*upload, error) {
-	return readUpload(c.Request(), field, int64(s.config.Limits.MaxBodyBytes), s.buffers)
+func (s *Server) receive(c echo.Context, fields uploadFields) (*upload, error) {
+	return readUpload(c.Request(), fields, int64(s.config.Limits.MaxBodyBytes), s.buffers)
 }
 
 // cropDefaults are the options of a request that has none.
@@ -109,29 +110,47 @@ func (s *Server) cropDefaults() cropOptions {
 // CropResult is r as the API answers it, with the times of its stages.
 func CropResult(r *service.Crop) api.CropResult {
 	answer := api.CropResult{
-		Image: api.Image{
-			Width: r.Image.Width, Height: r.Image.Height,
-			Format: r.Image.Format, Orientation: r.Image.Orientation,
-		},
+		Image:      imageOf(r.Image),
 		Detections: make([]api.Detection, len(r.Detections)),
-		Model:      api.Model{Name: r.Model.Name, Version: r.Model.Version},
-		TimingsMs:  make(map[string]float64, len(r.Timings)+2),
+		Model:      api.Model(r.Model),
+		TimingsMs:  timingsOf(r.Timings),
 		Warnings:   append([]string{}, r.Warnings...),
 	}
 	for i, d := range r.Detections {
-		answer.Detections[i] = api.Detection{
-			Label: d.Label, Score: round(d.Score, 4), Salience: round(d.Salience, 4),
-			Box:           api.Box{round(d.Box.X1, 2), round(d.Box.Y1, 2), round(d.Box.X2, 2), round(d.Box.Y2, 2)},
-			BoxNormalized: normalized(d.Box, r.Image),
-		}
-	}
-	for _, t := range r.Timings {
-		answer.TimingsMs[t.Stage] = milliseconds(t.Duration)
+		answer.Detections[i] = detectionOf(d, r.Image)
 	}
 	if !r.Crop.Empty() {
-		answer.Crop = &[]int{r.Crop.Min.X, r.Crop.Min.Y, r.Crop.Max.X, r.Crop.Max.Y}
+		region := regionOf(r.Crop)
+		answer.Crop = &region
 	}
 	return answer
+}
+
+func imageOf(i service.ImageInfo) api.Image {
+	return api.Image{Width: i.Width, Height: i.Height, Format: i.Format, Orientation: i.Orientation}
+}
+
+func detectionOf(d service.Detection, image service.ImageInfo) api.Detection {
+	return api.Detection{
+		Label: d.Label, Score: round(d.Score, 4), Salience: round(d.Salience, 4),
+		Box:           api.Box{round(d.Box.X1, 2), round(d.Box.Y1, 2), round(d.Box.X2, 2), round(d.Box.Y2, 2)},
+		BoxNormalized: normalized(d.Box, image),
+	}
+}
+
+func regionOf(r image.Rectangle) []int { return []int{r.Min.X, r.Min.Y, r.Max.X, r.Max.Y} }
+
+func timingsOf(timings []service.Timing) map[string]float64 {
+	answer := make(map[string]float64, len(timings)+2)
+	for _, t := range timings {
+		answer[t.Stage] = milliseconds(t.Duration)
+	}
+	return answer
+}
+
+// complete adds the time that the service does not see to that of its stages.
+func complete(timings map[string]float64, start time.Time, received time.Duration) {
+	timings["read"], timings["total"] = milliseconds(received), milliseconds(time.Since(start))
 }
 
 func normalized(b service.Box, image service.ImageInfo) api.Box {
@@ -145,16 +164,24 @@ func round(x float64, digits int) float64 {
 	return math.Round(x*scale) / scale
 }
 
-// writeHeaders says in headers which model answered and where the time went.
-func writeHeaders(c echo.Context, r *service.Crop, start time.Time, received time.Duration) {
+// writeHeaders says in headers which models answered and where the time went.
+func writeHeaders(c echo.Context, timings []service.Timing, start time.Time, received time.Duration, models ...service.ModelName) {
 	var timing strings.Builder
 	fmt.Fprintf(&timing, "read;dur=%g", milliseconds(received))
-	for _, t := range r.Timings {
+	for _, t := range timings {
 		fmt.Fprintf(&timing, ", %s;dur=%g", t.Stage, milliseconds(t.Duration))
 	}
 	fmt.Fprintf(&timing, ", total;dur=%g", milliseconds(time.Since(start)))
 	c.Response().Header().Set("Server-Timing", timing.String())
-	c.Response().Header().Set("Lexicrop-Model", r.Model.Name+"/"+r.Model.Version)
+	var names []string
+	for _, m := range models {
+		if m.Name != "" {
+			names = append(names, m.Name+"/"+m.Version)
+		}
+	}
+	if len(names) > 0 {
+		c.Response().Header().Set("Lexicrop-Model", strings.Join(names, ", "))
+	}
 }
 
 func milliseconds(d time.Duration) float64 {

@@ -15,6 +15,7 @@ func (s *Server) models(c echo.Context) error {
 	for i, m := range statuses {
 		answer.Models[i] = modelStatus(m)
 	}
+	answer.Catalogue = s.catalogueStatus()
 	return c.JSON(http.StatusOK, answer)
 }
 
@@ -39,11 +40,29 @@ func modelStatus(m service.ModelStatus) api.ModelStatus {
 	return status
 }
 
+// catalogueStatus is nil where there is none.
+func (s *Server) catalogueStatus() *api.CatalogueStatus {
+	status, ok := s.service.CatalogueStatus()
+	if !ok {
+		return nil
+	}
+	answer := &api.CatalogueStatus{Ready: status.Ready}
+	if status.Reason != "" {
+		answer.Reason = &status.Reason
+	}
+	if status.Space != (service.Space{}) {
+		space := spaceAnswer(status.Space)
+		answer.Space = &space
+	}
+	return answer
+}
+
 func (s *Server) limits(c echo.Context) error {
 	l := s.config.Limits
 	return c.JSON(http.StatusOK, api.Limits{
 		Formats: s.service.Formats(), CropFormats: cropFormats,
 		MaxBodyBytes: int64(l.MaxBodyBytes), MaxPixels: l.MaxPixels, MaxSide: l.MaxSide, MaxDetections: l.MaxDetections,
+		MaxResults: l.MaxResults, MaxLineBytes: int64(l.MaxLineBytes),
 		RequestTimeoutSeconds: s.config.Server.RequestTimeout.Seconds(),
 	})
 }

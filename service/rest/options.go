@@ -25,27 +25,40 @@ var cropOptionNames = []string{"detections", "min_score", "padding", "output", "
 // parseCropOptions reads values over defaults. maxDetections is the largest number to ask for.
 func parseCropOptions(values url.Values, defaults cropOptions, maxDetections int) (cropOptions, error) {
 	o := defaults
+	err := setOptions(values, cropOptionNames, func(name, text string) error { return o.set(name, text, maxDetections) })
+	if err == nil && o.output != api.OutputImage && (values.Has("format") || values.Has("quality")) {
+		err = badRequest("the options format and quality go with output=image only")
+	}
+	return o, err
+}
+
+// setOptions calls set for every option of values, none of which may be given twice.
+func setOptions(values url.Values, names []string, set func(name, text string) error) error {
 	for name, texts := range values {
-		if !slices.Contains(cropOptionNames, name) {
-			return o, badRequest("there is no option %q; the options are %s", name, strings.Join(cropOptionNames, ", "))
+		if !slices.Contains(names, name) {
+			return unknownOption(name, names)
 		}
-		if len(texts) > 1 {
-			return o, badRequest("the option %s is given %d times", name, len(texts))
+		if len(texts) != 1 {
+			return badRequest("the option %s is given %d times", name, len(texts))
 		}
-		if err := o.set(name, texts[0], maxDetections); err != nil {
-			return o, badRequest("the option %s is %q: %v", name, texts[0], err)
+		if err := set(name, texts[0]); err != nil {
+			return badRequest("the option %s is %q: %v", name, texts[0], err)
 		}
 	}
-	if o.output != api.OutputImage && (values.Has("format") || values.Has("quality")) {
-		return o, badRequest("the options format and quality go with output=image only")
+	return nil
+}
+
+func unknownOption(name string, names []string) error {
+	if len(names) == 0 {
+		return badRequest("there is no option %q here", name)
 	}
-	return o, nil
+	return badRequest("there is no option %q; the options are %s", name, strings.Join(names, ", "))
 }
 
 func (o *cropOptions) set(name, text string, maxDetections int) (err error) {
 	switch name {
 	case "detections":
-		o.Detections, err = parseInt(text, 1, maxDetections)
+		o.Detections, err = parseCount(text, maxDetections)
 	case "min_score":
 		o.MinScore, err = parseShare(text)
 	case "padding":
@@ -55,23 +68,18 @@ func (o *cropOptions) set(name, text string, maxDetections int) (err error) {
 	case "format":
 		o.format, err = parseEnum(text, cropFormats...)
 	case "quality":
-		o.quality, err = parseInt(text, 1, 100)
+		o.quality, err = parseCount(text, 100)
 	}
 	return err
 }
 
 // refuseOptions is for requests that have none.
-func refuseOptions(values url.Values) error {
-	for name := range values {
-		return badRequest("there is no option %q here", name)
-	}
-	return nil
-}
+func refuseOptions(values url.Values) error { return setOptions(values, nil, nil) }
 
-func parseInt(text string, low, high int) (int, error) {
+func parseCount(text string, most int) (int, error) {
 	n, err := strconv.Atoi(text)
-	if err != nil || n < low || n > high {
-		return 0, fmt.Errorf("must be a whole number from %d to %d", low, high)
+	if err != nil || n < 1 || n > most {
+		return 0, fmt.Errorf("must be a whole number from 1 to %d", most)
 	}
 	return n, nil
 }
@@ -90,4 +98,15 @@ func parseEnum[T ~string](text string, known ...T) (T, error) {
 		return "", fmt.Errorf("must be one of %v", known)
 	}
 	return T(text), nil
+}
+
+func parseBool(text string) (bool, error) {
+	switch text {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	default:
+		return false, fmt.Errorf("must be true or false")
+	}
 }

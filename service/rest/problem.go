@@ -32,7 +32,14 @@ var kinds = map[service.Code]kind{
 	service.CodeEmpty:           {http.StatusBadRequest, "The photo is empty", false},
 	service.CodeInvalid:         {http.StatusBadRequest, "The request is malformed", false},
 	service.CodeNoArtwork:       {http.StatusNotFound, "No artwork was found in the photo", false},
-	service.CodeTooManyBytes:    {http.StatusRequestEntityTooLarge, "The photo has too many bytes", false},
+	service.CodeNotInCatalogue:  {http.StatusNotFound, "The catalogue has no such thing", false},
+	service.CodeOtherSpace:      {http.StatusConflict, "The vectors are of another space than the catalogue's", false},
+	service.CodeNotConfigured:   {http.StatusNotImplemented, "This server is not set up for that", false},
+	service.CodeCatalogueGone:   {http.StatusServiceUnavailable, "The catalogue is not open", true},
+	service.CodeUnauthorized:    {http.StatusUnauthorized, "A key is needed", false},
+	service.CodeForbidden:       {http.StatusForbidden, "The key does not allow this", false},
+	service.CodeRateLimited:     {http.StatusTooManyRequests, "Too many requests", true},
+	service.CodeTooManyBytes:    {http.StatusRequestEntityTooLarge, "The request has too many bytes", false},
 	service.CodeTooManyPixels:   {http.StatusRequestEntityTooLarge, "The photo has too many pixels", false},
 	service.CodeNotAnImage:      {http.StatusUnsupportedMediaType, "This is not a picture", false},
 	service.CodeUnsupported:     {http.StatusUnsupportedMediaType, "The format of the picture is not taken", false},
@@ -67,7 +74,7 @@ func (p *problemWriter) handle(err error, c echo.Context) {
 	}
 	header := c.Response().Header()
 	header.Set(echo.HeaderContentType, "application/problem+json")
-	if retry {
+	if retry && header.Get(echo.HeaderRetryAfter) == "" {
 		header.Set(echo.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds()))))
 	}
 	if problem.Status == http.StatusRequestEntityTooLarge {

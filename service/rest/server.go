@@ -96,13 +96,37 @@ func (s *Server) routes() http.Handler {
 		middleware.RecoverWithConfig(middleware.RecoverConfig{DisableErrorHandler: true, LogErrorFunc: s.logPanic}),
 		s.traceparent,
 	)
-	e.POST("/v1/crop", s.crop, s.deadline)
-	e.POST("/detect", s.detect, s.deadline)
-	e.POST("/detect/base64", s.detectBase64, s.deadline)
-	e.GET("/v1/models", s.models)
-	e.GET("/v1/limits", s.limits)
+	s.apiRoutes(e)
 	s.pageRoutes(e)
 	return e
+}
+
+// apiRoutes need a key where keys are configured.
+func (s *Server) apiRoutes(e *echo.Echo) {
+	guard := newGuard(s.config.Auth)
+	reads := []echo.MiddlewareFunc{guard.reads, s.deadline}
+	e.POST("/v1/crop", s.crop, reads...)
+	e.POST("/detect", s.detect, reads...)
+	e.POST("/detect/base64", s.detectBase64, reads...)
+	e.POST("/v1/embed", s.embed, reads...)
+	e.POST("/v1/search", s.search, reads...)
+	e.GET("/v1/works", s.listWorks, reads...)
+	e.GET("/v1/works/:id", s.getWork, reads...)
+	e.GET("/v1/works/:id/photos/:photo", s.getPhoto, reads...)
+	e.GET("/v1/works/:id/photos/:photo/crop", s.getPhotoCrop, reads...)
+	e.GET("/v1/models", s.models, guard.reads)
+	e.GET("/v1/limits", s.limits, guard.reads)
+
+	writes := []echo.MiddlewareFunc{guard.writes, s.deadline}
+	e.DELETE("/v1/works", s.deleteWorks, writes...)
+	e.PUT("/v1/works/:id", s.putWork, writes...)
+	e.DELETE("/v1/works/:id", s.deleteWork, writes...)
+	e.PUT("/v1/works/:id/photos/:photo", s.putPhoto, writes...)
+	e.DELETE("/v1/works/:id/photos/:photo", s.deletePhoto, writes...)
+
+	// As long as they need.
+	e.GET("/v1/export", s.exportWorks, guard.reads)
+	e.POST("/v1/import", s.importWorks, guard.writes)
 }
 
 // traceparent lets the caller's trace go on to Triton.

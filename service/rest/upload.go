@@ -11,6 +11,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 
@@ -21,6 +22,8 @@ import (
 type upload struct {
 	photo   []byte
 	options url.Values
+	// values are the fields of a JSON object that are more than a text, see uploadFields.
+	values  map[string]json.RawMessage
 	buffers *bufferPool
 	held    []*bytes.Buffer
 }
@@ -33,10 +36,21 @@ func (u *upload) release() {
 	u.held, u.photo = nil, nil
 }
 
-// readUpload reads the photo of a request in any of the three ways it may come. field names the
-// photo's field in a form or a JSON object; a form's and an object's other fields are options, added
-// to those of the query. The caller releases the upload, also the empty one that comes with an error.
-func readUpload(r *http.Request, field string, maxBytes int64, buffers *bufferPool) (*upload, error) {
+// uploadFields names what a form or a JSON object may hold beside options.
+type uploadFields struct {
+	// photo is the field of the photo.
+	photo string
+	// lists are options that a JSON object may give as a list.
+	lists []string
+	// values are fields of a JSON object that are kept as they are. With one of the instead fields, no
+	// photo is needed.
+	values, instead []string
+}
+
+// readUpload reads the photo of a request in any of the three ways it may come. A form's and a JSON
+// object's other fields are options, added to those of the query. The caller releases the upload, also
+// the empty one that comes with an error.
+func readUpload(r *http.Request, fields uploadFields, maxBytes int64, buffers *bufferPool) (*upload, error) {
 	u := &upload{buffers: buffers}
 	var err error
 	if u.options, err = url.ParseQuery(r.URL.RawQuery); err != nil {
@@ -46,9 +60,9 @@ func readUpload(r *http.Request, field string, maxBytes int64, buffers *bufferPo
 	mediaType, params, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch mediaType {
 	case "multipart/form-data":
-		err = u.readForm(r, params["boundary"], field, maxBytes)
+		err = u.readForm(r, params["boundary"], fields.photo, maxBytes)
 	case "application/json":
-		err = u.readJSON(r, field, maxBytes)
+		err = u.readJSON(r, fields, maxBytes)
 	default:
 		u.photo, err = u.read(r.Body, r.ContentLength, maxBytes)
 	}
@@ -97,7 +111,7 @@ func (u *upload) readForm(r *http.Request, boundary, field string, maxBytes int6
 	}
 }
 
-func (u *upload) readJSON(r *http.Request, field string, maxBytes int64) error {
+func (u *upload) readJSON(r *http.Request, fields uploadFields, maxBytes int64) error {
 	// Base64 makes four bytes of three; line breaks and the other fields need a little more.
 	body, err := u.read(r.Body, r.ContentLength, maxBytes/3*4+maxBytes/32+1<<12)
 	if failure := service.AsError(err); failure != nil && failure.Code == service.CodeTooManyBytes {
@@ -110,29 +124,67 @@ func (u *upload) readJSON(r *http.Request, field string, maxBytes int64) error {
 	if err := json.Unmarshal(body, &object); err != nil || object == nil {
 		return badRequest("the body is not a JSON object: %v", errOr(err, "it is null"))
 	}
-	encoded, ok := object[field]
-	if !ok {
-		return badRequest("the JSON object has no field %q with the photo", field)
-	}
-	delete(object, field)
+	encoded, hasPhoto := object[fields.photo]
+	delete(object, fields.photo)
 	for name, raw := range object {
-		value, err := scalar(raw)
+		if slices.Contains(fields.values, name) {
+			u.keep(name, raw)
+			continue
+		}
+		texts, err := scalars(raw, slices.Contains(fields.lists, name))
 		if err != nil {
 			return badRequest("the field %q: %v", name, err)
 		}
-		u.options.Add(name, value)
+		u.options[name] = append(u.options[name], texts...)
+	}
+	replaced := slices.ContainsFunc(fields.instead, func(name string) bool { return u.values[name] != nil })
+	switch {
+	case hasPhoto && replaced:
+		return badRequest("the JSON object has both %q and %s: one of them is taken a request", fields.photo, strings.Join(fields.instead, ", "))
+	case replaced:
+		return nil
+	case !hasPhoto:
+		return badRequest("the JSON object has no field %q with the photo", fields.photo)
 	}
 	var text string
 	if err := json.Unmarshal(encoded, &text); err != nil {
-		return badRequest("the field %q is not a string", field)
+		return badRequest("the field %q is not a string", fields.photo)
 	}
-	if u.photo, err = u.decodeBase64(text, field); err != nil {
+	if u.photo, err = u.decodeBase64(text, fields.photo); err != nil {
 		return err
 	}
 	if int64(len(u.photo)) > maxBytes {
 		return tooManyBytes(maxBytes)
 	}
 	return nil
+}
+
+func (u *upload) keep(name string, value json.RawMessage) {
+	if u.values == nil {
+		u.values = map[string]json.RawMessage{}
+	}
+	u.values[name] = value
+}
+
+// scalars returns a JSON string, number or boolean, or where a list may be one of these each, as the
+// texts that a query would have.
+func scalars(raw json.RawMessage, list bool) ([]string, error) {
+	if !list || raw[0] != '[' {
+		text, err := scalar(raw)
+		return []string{text}, err
+	}
+	var elements []json.RawMessage
+	if err := json.Unmarshal(raw, &elements); err != nil {
+		return nil, err
+	}
+	texts := make([]string, len(elements))
+	for i, element := range elements {
+		var err error
+		if texts[i], err = scalar(element); err != nil {
+			return nil, err
+		}
+	}
+	return texts, nil
 }
 
 // scalar returns a JSON string, number or boolean as the text that a query would have.

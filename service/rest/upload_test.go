@@ -71,7 +71,7 @@ func TestReadUploadTakesAPhotoInEveryWay(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			for _, chunked := range []bool{false, true} {
-				u, err := readUpload(request(test.contentType, test.query, test.body, chunked), "image", testLimit, &bufferPool{})
+				u, err := readUpload(request(test.contentType, test.query, test.body, chunked), uploadFields{photo: "image"}, testLimit, &bufferPool{})
 				if err != nil {
 					t.Fatalf("chunked=%v: %v", chunked, err)
 				}
@@ -137,7 +137,7 @@ func TestReadUploadRefuses(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			for _, chunked := range []bool{false, true} {
-				u, err := readUpload(request(test.contentType, test.query, test.body, chunked), "image", testLimit, &bufferPool{})
+				u, err := readUpload(request(test.contentType, test.query, test.body, chunked), uploadFields{photo: "image"}, testLimit, &bufferPool{})
 				u.release()
 				if err == nil {
 					t.Fatalf("chunked=%v: taken", chunked)
@@ -158,7 +158,7 @@ func FuzzReadUpload(f *testing.F) {
 	f.Add("application/json", []byte(`{"image":"data:image/jpg;base64,QUJD","padding":0.1}`))
 	f.Add("image/jpeg", []byte("\xff\xd8\xff"))
 	f.Fuzz(func(t *testing.T, contentType string, body []byte) {
-		u, err := readUpload(request(contentType, "", body, true), "image", testLimit, &bufferPool{})
+		u, err := readUpload(request(contentType, "", body, true), uploadFields{photo: "image"}, testLimit, &bufferPool{})
 		defer u.release()
 		switch {
 		case err == nil && len(u.photo) > testLimit:
