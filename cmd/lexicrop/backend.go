@@ -10,6 +10,7 @@ import (
 
 	"github.com/lexicam/lexicrop/config"
 	"github.com/lexicam/lexicrop/index"
+	"github.com/lexicam/lexicrop/index/postgres"
 	"github.com/lexicam/lexicrop/index/sqlite"
 	"github.com/lexicam/lexicrop/service"
 	"github.com/lexicam/lexicrop/service/rest"
@@ -100,8 +101,8 @@ func storeOpener(c *config.Config, log *slog.Logger) service.OpenStore {
 			return sqlite.Open(ctx, c.Index.Path, sqlite.Options{Space: space, Log: log})
 		}
 	case config.StorePostgres:
-		return func(context.Context, index.Space) (index.Store, error) {
-			return nil, errors.New("there is no postgres store yet")
+		return func(ctx context.Context, space index.Space) (index.Store, error) {
+			return postgres.Open(ctx, postgres.Options{DSN: string(c.Index.DSN), Space: space, Log: log})
 		}
 	default:
 		return nil
