@@ -18,7 +18,7 @@ func newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.AddCommand(
-		newServeCommand(), newCropCommand(), newModelsCommand(), newConfigCommand(), newHealthcheckCommand(), newVersionCommand(),
+		newServeCommand(), newCropCommand(), newIndexCommand(), newModelsCommand(), newConfigCommand(), newHealthcheckCommand(), newVersionCommand(),
 	)
 	return root
 }

@@ -47,6 +47,23 @@ func Open(path string) (Source, error) {
 	return source, err
 }
 
+// Join is several sources as one, in their order.
+func Join(sources ...Source) Source { return joined(sources) }
+
+type joined []Source
+
+func (j joined) Records() iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		for _, source := range j {
+			for r, err := range source.Records() {
+				if !yield(r, err) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // openList opens a table or lines of JSON; nil where path is neither.
 func openList(path string) (Source, error) {
 	switch strings.ToLower(filepath.Ext(path)) {
