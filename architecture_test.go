@@ -37,6 +37,7 @@ var rooms = map[string][]string{
 var confined = map[string][]string{
 	"github.com/labstack/echo":               {"service/rest"},
 	"github.com/spf13/viper":                 {"config"},
+	"github.com/fsnotify/fsnotify":           {"config"},
 	"github.com/spf13/cobra":                 {"cmd"},
 	"google.golang.org/grpc":                 {"triton"},
 	"net/http":                               {"bench", "cmd", "index", "service/rest"},

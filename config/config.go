@@ -65,6 +65,10 @@ type Server struct {
 	// inference together. A client asks for less with the header
 	// Request-Timeout. Default: 10s.
 	RequestTimeout time.Duration `key:"request_timeout" everyday:"true" min:"1ms" max:"1h"`
+	// CanaryHeader is the request header that says who asks, so that the same
+	// client always gets the same model, the canary or the other one. Where it is
+	// missing the client's key or address counts. Default: "Lexicrop-Canary-Key".
+	CanaryHeader string `key:"canary_header" check:"header"`
 	// ShutdownDelay is how long requests are still taken after readiness has
 	// begun to fail, so that load balancers have noticed before the listener
 	// closes. Default: 0s.
@@ -181,27 +185,59 @@ type Local struct {
 	Arguments []string `key:"arguments"`
 }
 
-// Models is which networks are in use.
+// Models is which networks are in use. What changes in this section of the file
+// is applied while requests run, at once or on SIGHUP; other sections want a
+// restart.
 type Models struct {
 	// Detector is the network that finds the artwork.
 	Detector Model `key:"detector"`
 	// Embedder is the network that makes a vector of a work.
 	Embedder EmbedderModel `key:"embedder"`
+	// UnloadAfter is how long a model that was swapped out stays loaded: for other
+	// instances of this service at the same Triton that were not told yet, and for
+	// a quick way back. It takes memory meanwhile. Default: 2m.
+	UnloadAfter time.Duration `key:"unload_after" min:"0s" max:"24h"`
 }
 
 // EmbedderModel names a model in Triton's repository, or none.
 type EmbedderModel struct {
 	// Name is the model's folder in the repository, empty for none: then nothing
-	// is embedded or searched. Default: "".
+	// is embedded or searched. From none to one and back wants a restart.
+	// Default: "".
 	Name string `key:"name" everyday:"true" check:"name"`
 	// Version is the one to use, empty for the newest. Default: "".
 	Version string `key:"version" check:"version"`
+	// Shadow is a model that is asked beside and compared, and answers nobody.
+	Shadow OtherModel `key:"shadow"`
 }
 
 // Model names a model in Triton's repository.
 type Model struct {
 	// Name is the model's folder in the repository. Default: "detector".
 	Name string `key:"name" everyday:"true" check:"model"`
+	// Version is the one to use, empty for the newest. Default: "".
+	Version string `key:"version" check:"version"`
+	// Canary is a model that answers a share of the requests.
+	Canary Canary `key:"canary"`
+	// Shadow is a model that is asked beside and compared, and answers nobody.
+	Shadow OtherModel `key:"shadow"`
+}
+
+// Canary is a model that answers a share of the requests. The same client gets
+// the same model, see server.canary_header.
+type Canary struct {
+	// Name is the model's folder in the repository, empty for none. Default: "".
+	Name string `key:"name" check:"name"`
+	// Version is the one to use, empty for the newest. Default: "".
+	Version string `key:"version" check:"version"`
+	// Percent is its share of the requests, 0 to 100. Default: 0.
+	Percent float64 `key:"percent" min:"0" max:"100"`
+}
+
+// OtherModel names a model in Triton's repository, or none.
+type OtherModel struct {
+	// Name is the model's folder in the repository, empty for none. Default: "".
+	Name string `key:"name" check:"name"`
 	// Version is the one to use, empty for the newest. Default: "".
 	Version string `key:"version" check:"version"`
 }
@@ -341,6 +377,7 @@ func Default() *Config {
 			IdleTimeout:       120 * time.Second,
 			RequestTimeout:    10 * time.Second,
 			ShutdownGrace:     20 * time.Second,
+			CanaryHeader:      "Lexicrop-Canary-Key",
 		},
 		Admin:     Admin{Address: "127.0.0.1:9090"},
 		Limits:    Limits{MaxBodyBytes: 32 << 20, MaxPixels: 100_000_000, MaxSide: 20_000, MaxDetections: 32, MaxResults: 100, MaxLineBytes: 16 << 20},
@@ -349,7 +386,7 @@ func Default() *Config {
 			LoadTimeout: 5 * time.Minute,
 			Local:       Local{Install: "build/triton", Repository: "modelrepo/models"},
 		},
-		Models: Models{Detector: Model{Name: "detector"}},
+		Models: Models{Detector: Model{Name: "detector"}, UnloadAfter: 2 * time.Minute},
 		Crop:   Crop{Detections: 1, MinScore: DefaultMinScore, NMSIoU: 0.5, RefineBelow: 0.25, Fallback: FallbackNone, JPEGQuality: 90},
 		Index:  Index{Store: StoreSQLite, Path: "catalogue.db", KeepCrops: true, CropSide: 320},
 		Search: Search{Limit: 10, Threshold: -1, Photos: 3, MinArea: 0.08, MaxArea: 0.95},

@@ -83,7 +83,8 @@ func another(t *testing.T, l leaf) (text, base string) {
 		return "other.example", tls
 	case "triton.local.arguments":
 		return "--log-verbose=1,--log-info=false", ""
-	case "models.detector.version", "models.embedder.version":
+	case "models.detector.version", "models.embedder.version",
+		"models.detector.canary.version", "models.detector.shadow.version", "models.embedder.shadow.version":
 		return "12", ""
 	case "index.store":
 		return "none", ""

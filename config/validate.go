@@ -54,6 +54,7 @@ func (c *Config) validateTogether() Problems {
 	require(c.Index.Store == StorePostgres || c.Index.DSN == "", "index.dsn", "it has no effect unless index.store is postgres")
 	require(len(c.Auth.WriteKeys) == 0 || len(c.Auth.Keys) > 0, "auth.write_keys",
 		"it has no effect unless auth.keys has keys, too: without them everyone may ask")
+	c.validateModels(require)
 	if !t.TLS.Enabled {
 		for _, key := range []string{"ca_file", "cert_file", "key_file", "server_name"} {
 			key = "triton.tls." + key
@@ -63,6 +64,21 @@ func (c *Config) validateTogether() Problems {
 	}
 	require(t.Address != "", "triton.tls.enabled", "a local Triton is reached without TLS: set triton.address, or no TLS")
 	return append(problems, t.TLS.validate(c)...)
+}
+
+// validateModels refuses to compare a model with itself.
+func (c *Config) validateModels(require func(holds bool, key, want string, arguments ...any)) {
+	d, e := c.Models.Detector, c.Models.Embedder
+	for _, m := range []struct {
+		key, name, version, ofName, ofVersion string
+	}{
+		{"models.detector.canary.name", d.Canary.Name, d.Canary.Version, d.Name, d.Version},
+		{"models.detector.shadow.name", d.Shadow.Name, d.Shadow.Version, d.Name, d.Version},
+		{"models.embedder.shadow.name", e.Shadow.Name, e.Shadow.Version, e.Name, e.Version},
+	} {
+		require(m.name == "" || m.name != m.ofName || m.version != m.ofVersion, m.key,
+			"it must be another model, or another version, than the one that answers")
+	}
 }
 
 // problem describes what is wrong with the value of a key.
@@ -128,6 +144,7 @@ var checks = map[string]func(text string) string{
 	"name":     func(text string) string { return unless(text == "" || isName(text), wantName) },
 	"model":    func(text string) string { return unless(isName(text), wantName) },
 	"version":  checkVersion,
+	"header":   func(text string) string { return unless(isHeader(text), wantHeader) },
 }
 
 func unless(holds bool, want string) string {
@@ -140,6 +157,10 @@ func unless(holds bool, want string) string {
 const wantName = `it must be a name of letters, digits, "-", "_" and "."`
 
 var isName = regexp.MustCompile(`^\w[\w.-]*$`).MatchString
+
+const wantHeader = `it must be the name of a request header, such as "Lexicrop-Canary-Key"`
+
+var isHeader = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]*$`).MatchString
 
 func checkListen(address string) string {
 	_, port, err := net.SplitHostPort(address)

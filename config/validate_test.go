@@ -81,6 +81,7 @@ func TestChecks(t *testing.T) {
 		{"model", []string{"detector", "detector-2.1_b"}, []string{"", "../detector", "a/b", ".hidden", "a b"}},
 		{"name", []string{"", "gpu"}, []string{"../gpu", "gpu.pbtxt/"}},
 		{"version", []string{"", "1", "12"}, []string{"0", "-1", "1.0", "latest", "v1"}},
+		{"header", []string{"Lexicrop-Canary-Key", "X1"}, []string{"", "a b", "a:b", "1a"}},
 		{"nonempty", []string{"build/triton"}, []string{""}},
 	}
 	for _, test := range tests {
@@ -122,6 +123,9 @@ func TestWhatMustHoldBetweenValues(t *testing.T) {
 		"PostgreSQL":                         {func(c *Config) { c.Index.Store, c.Index.DSN = StorePostgres, "postgres://host/db" }, ""},
 		"an address without PostgreSQL":      {func(c *Config) { c.Index.DSN = "postgres://host/db" }, "index.dsn"},
 		"keys for changes alone":             {func(c *Config) { c.Auth.WriteKeys = Secrets{"0123456789abcdef"} }, "auth.write_keys"},
+		"a canary that is the model itself":  {func(c *Config) { c.Models.Detector.Canary.Name = "detector" }, "models.detector.canary.name"},
+		"a canary of another version":        {func(c *Config) { c.Models.Detector.Canary = Canary{Name: "detector", Version: "2"} }, ""},
+		"a shadow that is the model itself":  {func(c *Config) { c.Models.Detector.Shadow.Name = "detector" }, "models.detector.shadow.name"},
 		"TLS settings without TLS":           {func(c *Config) { c.Triton.TLS.CAFile = certificate }, "triton.tls.ca_file"},
 		"TLS to a local Triton":              {func(c *Config) { c.Triton.TLS.Enabled = true }, "triton.tls.enabled"},
 		"TLS":                                {encrypted(TLS{}), ""},

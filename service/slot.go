@@ -240,11 +240,14 @@ func (s *slot[N]) retire(n *network, unloadAfter time.Duration) {
 
 // reasonOf is an error on one line, as an operator reads it.
 func reasonOf(err error) string {
+	text := strings.Join(strings.Fields(err.Error()), " ")
 	var backend *triton.Error
-	if errors.As(err, &backend) && backend.Kind == triton.Timeout {
-		return "it took too long: " + oneLine(err)
+	switch {
+	case strings.Contains(text, "failed to poll from model repository"):
+		return "Triton finds no such model in its repository, or a config.pbtxt that it cannot read: " + text
+	case errors.As(err, &backend) && backend.Kind == triton.Timeout:
+		return "it took too long: " + text
+	default:
+		return text
 	}
-	return oneLine(err)
 }
-
-func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,13 +26,21 @@ func newServeCommand() *cobra.Command {
 		Short: "Serve the API, with a local Triton unless one elsewhere is configured",
 		Args:  cobra.NoArgs,
 	}
+	cmd.Long = cmd.Short + `.
+
+Other models are put in use while requests run when the section models of the configuration file
+changes, or on SIGHUP, which also has the files of the models looked at again.`
 	return withConfig(cmd, func(cmd *cobra.Command, _ []string, c *config.Config) error {
-		return serve(cmd.Context(), c, newLogger(c))
+		return serve(cmd.Context(), c, config.Options{Flags: cmd.Flags()}, newLogger(c))
 	})
 }
 
-// serve runs until ctx ends.
-func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) {
+// serve runs until ctx ends. c was loaded by o.
+func serve(ctx context.Context, c *config.Config, o config.Options, log *slog.Logger) (err error) {
+	// From the first moment on: the signal would end a process that does not expect it.
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGHUP)
+	defer signal.Stop(asked)
 	// A port that is taken shows before a Triton is started for nothing.
 	public, err := listen(ctx, "server.address", c.Server.Address)
 	if err != nil {
@@ -49,6 +61,13 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) (err error) 
 	backend.register(registry)
 	svc := newService(c, backend.client, registry, log)
 	defer svc.Close()
+
+	reloader := newReloader(c, svc, registry, log)
+	watching, stop := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { config.Watch(watching, c, o, asked, reloader.update) })
+	defer watch.Wait()
+	defer stop()
 
 	log.Info("serving", "address", public.Addr().String(), "admin", admin.Addr().String(), "version", version())
 	return rest.New(c, svc, registry, log).Serve(ctx, public, admin)
