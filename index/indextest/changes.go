@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -100,6 +102,80 @@ func testRoundTrip(t *testing.T, f *fixture) {
 		t.Errorf("after the caller changed its memory: %v, %v", got, err)
 	}
 	expectSound(t, s)
+}
+
+// testLargest puts the largest of everything, of text that does not compress.
+func testLargest(t *testing.T, f *fixture) {
+	s, ctx := f.store(t), t.Context()
+	r := rand.New(rand.NewPCG(1, 2))
+	text := func(bytes int) string {
+		b := make([]byte, bytes)
+		for i := range b {
+			b[i] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+/"[r.IntN(64)]
+		}
+		return string(b)
+	}
+	e := index.Entry{Work: index.Work{ID: text(index.MaxIDBytes), Title: text(index.MaxTextBytes), Artist: text(index.MaxTextBytes), Link: text(index.MaxTextBytes), Year: math.MinInt32,
+		Metadata: index.Metadata{
+			"long": text(index.MaxMetadataBytes / 4), text(index.MaxMetadataBytes / 4): "a long key",
+			"many": slices.Repeat([]any{json.Number("1"), "a", false}, index.MaxMetadataBytes/4/12),
+		}}}
+	e.Photos = []index.Photo{{ID: text(index.MaxIDBytes), Hash: text(index.MaxTextBytes), Source: text(index.MaxTextBytes), Vector: []float32{1, 2, 3, 4}, Crop: []byte(text(index.MaxCropBytes))}}
+	put(t, s, e)
+	put(t, s, e)
+	expectEntries(t, s, e)
+
+	w, p := &e.Work, &e.Photos[0]
+	q := query(p.Vector...)
+	q.Filter = index.Filter{
+		{Field: "id", Op: index.Equal, Values: []string{w.ID}},
+		{Field: "title", Op: index.Equal, Values: []string{w.Title}},
+		{Field: "artist", Op: index.Equal, Values: []string{w.Artist}},
+		{Field: "link", Op: index.Equal, Values: []string{w.Link}},
+		{Field: "metadata.long", Op: index.Equal, Values: []string{w.Metadata["long"].(string)}},
+	}
+	expectMatches(t, s, q, index.Match{Work: *w, Similarity: 1, Photos: []index.PhotoMatch{{ID: p.ID, Hash: p.Hash, Source: p.Source, Similarity: 1}}})
+	refs, err := s.FindHash(ctx, p.Hash)
+	if diff := cmp.Diff([]index.PhotoRef{{Work: w.ID, Photo: p.ID}}, refs); err != nil || diff != "" {
+		t.Errorf("FindHash: %v (-want +got):\n%s", err, diff)
+	}
+	expectFound(t, true, s.DeletePhoto(ctx, w.ID, p.ID))
+	expectFound(t, true, s.DeleteWork(ctx, w.ID))
+
+	// cmp would take for ever.
+	var deep any = "deep"
+	for range 2000 {
+		deep = []any{deep}
+	}
+	want := index.Work{ID: "deep", Metadata: index.Metadata{"deep": deep}}
+	put(t, s, index.Entry{Work: want})
+	if got, err := s.Get(ctx, "deep"); err != nil || !reflect.DeepEqual(got.Work, want) {
+		t.Errorf("Get: %.100v, %v", got, err)
+	}
+	if n, err := s.Count(ctx, filter(t, "metadata.deep=deep")); err != nil || n.Works != 1 {
+		t.Errorf("Count: %v, %v", n, err)
+	}
+	expectSound(t, s)
+}
+
+// testNoIDs asks for what no work and no photo can be called.
+func testNoIDs(t *testing.T, f *fixture) {
+	s, ctx := f.store(t), t.Context()
+	put(t, s, full())
+	for _, id := range []string{"", "\x00", "a\x00", "\xff", "a\nb", strings.Repeat("x", index.MaxIDBytes+1), strings.Repeat("x", 1<<20)} {
+		_, err := s.Get(ctx, id)
+		expectFound(t, false, err)
+		for _, ref := range []index.PhotoRef{{Work: id, Photo: "a"}, {Work: full().Work.ID, Photo: id}} {
+			_, err = s.GetPhoto(ctx, ref.Work, ref.Photo)
+			expectFound(t, false, err)
+			expectFound(t, false, s.DeletePhoto(ctx, ref.Work, ref.Photo))
+		}
+		expectFound(t, false, s.DeleteWork(ctx, id))
+		if refs, err := s.FindHash(ctx, id); err != nil || len(refs) != 0 {
+			t.Errorf("FindHash(%q): %v, %v", id, refs, err)
+		}
+	}
+	expectEntries(t, s, full())
 }
 
 // bits compares floats bit by bit: -0 is not 0.

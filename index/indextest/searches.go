@@ -1,6 +1,7 @@
 package indextest
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -118,7 +119,8 @@ func testFilters(t *testing.T, f *fixture) {
 	monet := index.Entry{Work: index.Work{ID: "1", Title: "Impression, soleil levant", Artist: "Claude Monet", Year: 1872, Link: "https://example.org/1",
 		Metadata: index.Metadata{"museum": "Marmottan", "rooms": []any{3, "A|B"}, "loan": true, "inv": 4014}}}
 	manet := index.Entry{Work: index.Work{ID: "2", Title: "Olympia", Artist: "Édouard Manet", Year: 1863, Metadata: index.Metadata{"museum": "Orsay", "loan": false, "inv": "4014"}}}
-	greek := index.Entry{Work: index.Work{ID: "3", Title: "Discobolus", Year: -450}}
+	greek := index.Entry{Work: index.Work{ID: "3", Title: "Discobolus", Year: -450,
+		Metadata: index.Metadata{"copies": []any{[]any{"Roman", 1e3}, map[string]any{"x": "y"}}, "height": json.Number("1.550"), "far": json.Number("1e400")}}}
 	unknown := index.Entry{Work: index.Work{ID: "4", Artist: "a=b|c\\d", Metadata: index.Metadata{"a.b=c": "x", "null": nil}}}
 	for i, e := range []*index.Entry{&monet, &manet, &greek, &unknown} {
 		e.Photos = []index.Photo{{ID: "1", Vector: []float32{1, float32(i), 0, 0}}, {ID: "2", Vector: []float32{0, 0, 0, 1}}}
@@ -158,6 +160,15 @@ func testFilters(t *testing.T, f *fixture) {
 		{"metadata.inv=4014", "1 2"},
 		{`metadata.a.b\=c=x`, "4"},
 		{"metadata.null=", ""},
+		{"metadata.copies=Roman", "3"},
+		{"metadata.copies=1000", "3"},
+		{"metadata.copies=1e3|y|x", ""},
+		{"metadata.height=1.550", "3"},
+		{"metadata.height=1.55", ""},
+		{"metadata.far=1e400", "3"},
+		{"metadata.museum=Orsay\x00|\xff", ""},
+		{"id=2\x00|\xff|" + strings.Repeat("x", 5000), ""},
+		{"title!=Olympia\x00|\xff", "1 2 3 4"},
 	} {
 		var conditions []string
 		if c.conditions != "" {
