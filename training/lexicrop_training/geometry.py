@@ -54,9 +54,14 @@ def log_prominence(boxes: torch.Tensor, size: torch.Tensor, side: int) -> torch.
 
 
 def picture_size(image: torch.Tensor) -> torch.Tensor:
-    """Width and height [B,2] in pixels of the picture within its letterbox [B,side,side,3], by the padding's grey."""
-    filled = (image.float() - PAD).abs().amax(3)
-    return torch.stack([(filled.amax(1) > 0.5).float().sum(1), (filled.amax(2) > 0.5).float().sum(1)], 1).clamp(min=1)
+    """Width and height [B,2] in pixels of the picture within its letterbox [B,side,side,3], by the padding's grey.
+
+    Every eighth line is looked at: a column of the picture that is the padding's very grey in all of them is unheard
+    of, and looking at every pixel would take a fifth as long as the network.
+    """
+    columns, rows = image[:, ::8], image[:, :, ::8]
+    filled = [(lines.float() - PAD).abs().amax((axis, 3)) for lines, axis in ((columns, 1), (rows, 2))]
+    return torch.stack([(f > 0.5).float().sum(1) for f in filled], 1).clamp(min=1)
 
 
 def prominence(boxes: np.ndarray, width: float, height: float) -> np.ndarray:

@@ -46,6 +46,7 @@ class Config:
     kinds: dict[str, float] = field(default_factory=lambda: dict(KINDS))  # shares of composed scenes
     backbone: str = "mobilenet"
     frozen_blocks: int | None = None  # None: as the backbone says
+    only: tuple[str, ...] = ()  # layers of the detector that learn while the rest stays as it is; empty: all
     shape: Shape = field(default_factory=Shape)
     weights: Weights = field(default_factory=Weights)
 
@@ -179,6 +180,7 @@ def read_config(path: Path) -> Config:
     try:
         raw = json.loads(path.read_text())
         known = {k: v for k, v in raw.items() if k in Config.__dataclass_fields__}
+        known["only"] = tuple(known.get("only", ()))
         shape = {k: tuple(v) if isinstance(v, list) else v for k, v in known.pop("shape", {}).items()}
         return Config(**(known | {"shape": Shape(**shape), "weights": Weights(**known.get("weights", {}))}))
     except (json.JSONDecodeError, TypeError, AttributeError) as err:
@@ -228,6 +230,9 @@ def _fresh(config: Config) -> _Work:
     model, averaged = (make_detector(config).to(memory_format=torch.channels_last) for _ in range(2))
     frozen = config.frozen_blocks if config.frozen_blocks is not None else model.backbone.frozen_blocks
     _freeze(model, frozen)
+    if config.only:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name.split(".")[0] in config.only)
     return _Work(model, averaged, _optimizer(model, config), torch.Generator().manual_seed(config.seed))
 
 
@@ -278,6 +283,8 @@ def _optimizer(model: Detector, config: Config) -> torch.optim.Optimizer:
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     backbone = [p for n, p in named if n.startswith("backbone.")]
     new = [p for n, p in named if not n.startswith("backbone.")]
+    if not named:
+        raise DataError(f"nothing to learn: no layer is called {', '.join(config.only)}")
     groups = [
         {"params": new, "lr": config.lr, "peak": config.lr, "weight_decay": config.weight_decay},
         {"params": backbone, "lr": config.lr_backbone, "peak": config.lr_backbone, "weight_decay": 0.0},

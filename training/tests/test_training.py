@@ -167,3 +167,19 @@ def test_other_works_in_view_are_among_the_proposals() -> None:
     boxes = model.propose(scores, torch.zeros(1, len(model.anchors), 4), peaks)[0]
     wanted = model.anchors[300].clamp(0, TINY.shape.side)
     assert (boxes - wanted).abs().amax(1).min() < 1e-4
+
+
+def test_only_the_named_layers_learn(tmp_path: Path, assets: Assets, shipped: Path) -> None:
+    config = replace(TINY, steps=2, only=("frame", "salience"), shape=Shape())
+    train(tmp_path, config, Data(assets, [], {}), start=shipped)
+    before = Detector()
+    load_onnx(before, shipped)
+    changed = {
+        name.split(".")[0]
+        for name, value in load_run(tmp_path)[0].state_dict().items()
+        if not torch.equal(value, before.state_dict()[name])
+    }
+    assert changed == {"frame", "salience"}
+    assert read_config(tmp_path).only == ("frame", "salience")
+    with pytest.raises(DataError, match="no layer is called fram"):
+        train(tmp_path / "other", replace(config, only=("fram",)), Data(assets, [], {}))
