@@ -112,13 +112,15 @@ func (n *network) infer(ctx context.Context, tensor []byte) (response *triton.Re
 // convert makes of a picture, uint8, [height, width, 3], RGB, what the network takes.
 func (n *network) convert(dst, picture []byte) {
 	layout, scale := layouts[n.contract.Input.Layout], scales[n.contract.Scale]
-	switch n.contract.Input.DType {
-	case triton.FP32:
+	switch dtype := n.contract.Input.DType; {
+	case dtype == triton.FP32:
 		preprocess.Float32s(dst, picture, layout, scale)
-	case triton.FP16:
+	case dtype == triton.FP16:
 		preprocess.Float16s(dst, picture, layout, scale)
-	default:
+	case layout == preprocess.NCHW:
 		preprocess.Planes(dst, picture)
+	default:
+		copy(dst, picture)
 	}
 }
 
