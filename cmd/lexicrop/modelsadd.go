@@ -17,15 +17,24 @@ import (
 
 func newModelsAddCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "add NAME",
-		Short:   "Add a model to the repository",
-		Long:    "Fetch a known model from where its authors publish it, and add it to the repository:\n\n" + knownModels(),
-		Example: `  lexicrop models add sscd`,
-		Args:    cobra.ExactArgs(1),
+		Use:   "add NAME",
+		Short: "Add a model to the repository",
+		Long: "Fetch a known model from where its authors publish it, and add it to the repository:\n\n" + knownModels() +
+			"\nOr bring an ONNX file of your own with --onnx: its model folder is written with all profiles, and tried by the\n" +
+			"local Triton with a blank and a real picture before it is added.",
+		Example: `  lexicrop models add sscd
+  lexicrop models add original --onnx fasterrcnn.onnx --decoder torchvision --labels painting,object
+  lexicrop models add mine --onnx embedder.onnx --space mine-1 --scale imagenet`,
+		Args: cobra.ExactArgs(1),
 	}
+	var brought onnxFlags
+	brought.bind(cmd)
 	return withConfig(cmd, func(cmd *cobra.Command, args []string, c *config.Config) error {
 		if !cmd.Flags().Changed("log-level") {
 			c.Log.Level = slog.LevelError
+		}
+		if brought.file != "" {
+			return addONNX(cmd.Context(), cmd.OutOrStdout(), c, args[0], &brought)
 		}
 		return addKnownModel(cmd.Context(), cmd.OutOrStdout(), c, args[0])
 	})
@@ -42,7 +51,7 @@ func knownModels() string {
 func addKnownModel(ctx context.Context, out io.Writer, c *config.Config, name string) error {
 	m, ok := known.Find(name)
 	if !ok {
-		return fmt.Errorf("no model %s is known; known are\n%s", name, knownModels())
+		return fmt.Errorf("no model %s is known (--onnx FILE brings one); known are\n%s", name, knownModels())
 	}
 	repository := c.Triton.Local.Repository
 	installed, err := m.Install(ctx, known.Options{Repository: repository, Python: pythonWithPip(c)})

@@ -246,3 +246,29 @@ func names(decoders []modelrepo.Decoder) string {
 	}
 	return strings.Join(list, ", ")
 }
+
+// Report says in lines what was found out, and what was taken for granted.
+func (d *Draft) Report() string {
+	var text strings.Builder
+	what := string(d.Decoder)
+	if d.Task == modelrepo.TaskEmbedder {
+		what = "one vector a picture"
+	}
+	fmt.Fprintf(&text, "  %-18s %s, sent as %v\n", "input:", show(d.Input), d.PictureDims)
+	for i, o := range d.Outputs {
+		head := ""
+		if i == 0 {
+			head = "outputs:"
+		}
+		fmt.Fprintf(&text, "  %-18s %s\n", head, show(o))
+	}
+	batch := "one picture a request"
+	if d.MaxBatch > 0 {
+		batch = fmt.Sprintf("up to %d pictures a request", d.MaxBatch)
+	}
+	fmt.Fprintf(&text, "  %-18s %s, %s, %s\n", "taken for:", d.Task, what, batch)
+	for _, note := range d.Notes {
+		fmt.Fprintf(&text, "  %-18s %s\n", "for granted:", note)
+	}
+	return text.String()
+}
