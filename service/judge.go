@@ -100,7 +100,7 @@ func areBoxes(boxes []float32, c *modelrepo.Contract) error {
 		return nil
 	case 2*reversed > n:
 		return fmt.Errorf("%d of %d boxes end before they begin: another order than %s?", reversed, n, c.Boxes.Order)
-	case c.Boxes.Units == modelrepo.BoxPixels && reach <= relative && side > few:
+	case c.Boxes.Units == modelrepo.BoxPixels && reach > 0 && reach <= relative && side > few:
 		return fmt.Errorf("boxes in pixels reach to %.2f in an input of %dx%d: are they relative?", reach, c.Input.Width, c.Input.Height)
 	case c.Boxes.Units == modelrepo.BoxRelative && reach > float64(few*side):
 		return errors.New("boxes relative to the input reach far out of it: are they in pixels?")
