@@ -26,9 +26,9 @@ CANDIDATES = 32
 PEAKS = 12  # of the candidates, taken among local maxima of the score map: these are the other works in view
 RATIOS = (0.5, 1.0, 2.0)  # height over width
 ROI = 7
-# How many logits of salience an e-fold loss of prominence costs. With 12, a box that takes in two works often beats
-# both: it is more prominent than either. With 3, neighbours are taken more often (docs/models/detector.md).
-CONTRAST = 6.0
+# How many logits of salience an e-fold loss of prominence costs. With more, a box that takes in two works often beats
+# both, as it is more prominent than either; with less, neighbours are taken more often (docs/models/detector.md).
+CONTRAST = 3.0
 
 
 @dataclass(frozen=True)
