@@ -1,21 +1,26 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"log/slog"
+	"mime/multipart"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
+	"github.com/lexicam/lexicrop/api"
 	"github.com/lexicam/lexicrop/config"
 	"github.com/lexicam/lexicrop/modelrepo"
 	"github.com/lexicam/lexicrop/modelrepo/onnx/onnxtest"
-	"github.com/lexicam/lexicrop/service"
 )
 
 // torchvisionFile is torchvision's Faster R-CNN as the original service exported it. Its weights are
@@ -89,41 +94,93 @@ func TestTheOriginalServicesModelIsBroughtAndServes(t *testing.T) {
 		if err != nil || len(models) != 1 || models[0].Verify() != nil || len(models[0].Profiles) != 2 {
 			t.Fatalf("%+v, %v", models, err)
 		}
-		crop := cropBy(t, repository, "original")
+		crop, detected := askBy(t, repository, "original")
 		if (len(crop.Detections) > 0) != finds {
 			t.Errorf("detections of the scene: %+v", crop.Detections)
+		}
+		nothing := []float64{0.25, 0.25, 0.75, 0.75} // what the original service answered then
+		if len(detected) != 4 || slices.Equal(detected, nothing) == finds {
+			t.Errorf("/detect: %v", detected)
 		}
 	}
 }
 
-// cropBy crops the scene of the README by a model of a repository.
-func cropBy(t *testing.T, repository, model string) *service.Crop {
+// askBy serves with a model of a repository, and asks for the scene of the README.
+func askBy(t *testing.T, repository, model string) (crop api.CropResult, detected []float64) {
 	t.Helper()
 	c := config.Default()
 	c.Models = config.Models{Detector: config.Model{Name: model}}
 	c.Triton.Local.Repository, c.Triton.Local.Install = repository, "../../build/triton"
-	log := slog.New(slog.DiscardHandler)
-	backend, err := openBackend(t.Context(), c, log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer backend.close() //nolint:errcheck // what it could tell is the next test's
-	svc := newService(c, backend.client, prometheus.NewRegistry(), log)
-	defer svc.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if err := svc.WaitReady(ctx); err != nil {
-		t.Fatal(err)
+	c.Crop.MinScore = 0.1 // random weights are not sure
+	c.Server.Address, c.Admin.Address = freeAddress(t), freeAddress(t)
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- serve(ctx, c, config.Options{}, slog.New(slog.DiscardHandler)) }()
+	defer func() {
+		stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	}()
+	post := func(path, contentType string, body []byte, into any) int {
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+c.Server.Address+path, bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", contentType)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return 0
+		}
+		defer response.Body.Close()
+		if response.StatusCode == http.StatusOK {
+			if err := json.NewDecoder(response.Body).Decode(into); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return response.StatusCode
 	}
 	photo, err := os.ReadFile(scene)
 	if err != nil {
 		t.Fatal(err)
 	}
-	crop, err := svc.Crop(ctx, photo, service.CropOptions{Detections: 3})
+	for end := time.Now().Add(time.Minute); post("/v1/crop", "image/jpeg", photo, &crop) != http.StatusOK; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("/v1/crop does not answer")
+		}
+		select {
+		case err := <-served:
+			served <- nil // for the end of the test
+			t.Fatalf("the service has ended: %v", err)
+		default:
+		}
+	}
+	var form bytes.Buffer
+	parts := multipart.NewWriter(&form)
+	part, err := parts.CreateFormFile("image", "scene.jpg")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return crop
+	_, err = part.Write(photo)
+	if err := errors.Join(err, parts.Close()); err != nil {
+		t.Fatal(err)
+	}
+	var answer struct{ BBox []float64 }
+	if status := post("/detect", parts.FormDataContentType(), form.Bytes(), &answer); status != http.StatusOK {
+		t.Fatalf("/detect answers %d", status)
+	}
+	return crop, answer.BBox
+}
+
+// freeAddress is one that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // OpenVINO has no operators of ai.onnx.ml: ONNX Runtime takes over. Whatever the engine, layout and
