@@ -48,16 +48,16 @@ func Try(ctx context.Context, client *triton.Client, name ModelName) (*Trial, er
 	t := &Trial{Contract: contract}
 	if contract.Task == modelrepo.TaskEmbedder {
 		e, err := openEmbedder(ctx, client, name, m)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			err = t.tryEmbedder(ctx, e)
 		}
-		return t, t.tryEmbedder(ctx, e)
+		return t, err
 	}
 	d, err := openDetector(ctx, client, name, m)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = t.tryDetector(ctx, d)
 	}
-	return t, t.tryDetector(ctx, d)
+	return t, err
 }
 
 func (t *Trial) tryDetector(ctx context.Context, d *detector) error {
