@@ -5,6 +5,7 @@ package api
 
 import (
 	"encoding/json"
+	"time"
 
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
@@ -24,6 +25,57 @@ func (e CropFormat) Valid() bool {
 	case CropFormatPNG:
 		return true
 	case CropFormatWebP:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ModelStatusRole.
+const (
+	Canary  ModelStatusRole = "canary"
+	Primary ModelStatusRole = "primary"
+	Shadow  ModelStatusRole = "shadow"
+)
+
+// Valid indicates whether the value is a known member of the ModelStatusRole enum.
+func (e ModelStatusRole) Valid() bool {
+	switch e {
+	case Canary:
+		return true
+	case Primary:
+		return true
+	case Shadow:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ModelStatusState.
+const (
+	Active    ModelStatusState = "active"
+	Draining  ModelStatusState = "draining"
+	Failed    ModelStatusState = "failed"
+	Loading   ModelStatusState = "loading"
+	Lost      ModelStatusState = "lost"
+	Verifying ModelStatusState = "verifying"
+)
+
+// Valid indicates whether the value is a known member of the ModelStatusState enum.
+func (e ModelStatusState) Valid() bool {
+	switch e {
+	case Active:
+		return true
+	case Draining:
+		return true
+	case Failed:
+		return true
+	case Loading:
+		return true
+	case Lost:
+		return true
+	case Verifying:
 		return true
 	default:
 		return false
@@ -284,10 +336,24 @@ type ModelStatus struct {
 	} `json:"input,omitempty"`
 	Labels *[]string `json:"labels,omitempty"`
 	Name   string    `json:"name"`
-	Ready  bool      `json:"ready"`
 
-	// Reason Why it is not ready
+	// Percent A canary's share of the requests
+	Percent *float64 `json:"percent,omitempty"`
+
+	// Ready Whether it answers
+	Ready bool `json:"ready"`
+
+	// Reason Why it is not ready, or what is doubtful of one that is
 	Reason *string `json:"reason,omitempty"`
+
+	// Role `primary` answers, `canary` answers a share of the requests, `shadow` is asked beside and answers nobody
+	Role ModelStatusRole `json:"role"`
+
+	// Since When it came into this state
+	Since time.Time `json:"since"`
+
+	// State `loading` and `verifying` are to take the place of the active one, `failed` will not, `lost` was active until Triton lost it, `draining` finishes what it has begun and goes
+	State ModelStatusState `json:"state"`
 
 	// Task What the model is used for, such as `detector`
 	Task string `json:"task"`
@@ -295,6 +361,12 @@ type ModelStatus struct {
 	// Version The version that answers; absent until it is known
 	Version *string `json:"version,omitempty"`
 }
+
+// ModelStatusRole `primary` answers, `canary` answers a share of the requests, `shadow` is asked beside and answers nobody
+type ModelStatusRole string
+
+// ModelStatusState `loading` and `verifying` are to take the place of the active one, `failed` will not, `lost` was active until Triton lost it, `draining` finishes what it has begun and goes
+type ModelStatusState string
 
 // Models defines model for Models.
 type Models struct {

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
@@ -25,6 +26,8 @@ type guard struct {
 	keys     []guardedKey
 	separate bool // changes of the catalogue need a key that is for them
 	limiters *limiters
+	// canaryHeader is the header by which a client says who it is to a canary.
+	canaryHeader string
 }
 
 type guardedKey struct {
@@ -59,6 +62,8 @@ func (g *guard) admit(next echo.HandlerFunc, writes bool) echo.HandlerFunc {
 			}
 			return err
 		}
+		asking := service.WithCanaryKey(c.Request().Context(), cmp.Or(c.Request().Header.Get(g.canaryHeader), who))
+		c.SetRequest(c.Request().WithContext(asking))
 		if g.limiters == nil {
 			return next(c)
 		}

@@ -20,7 +20,13 @@ func (s *Server) models(c echo.Context) error {
 }
 
 func modelStatus(m service.ModelStatus) api.ModelStatus {
-	status := api.ModelStatus{Task: m.Task, Name: m.Name, Ready: m.Ready}
+	status := api.ModelStatus{
+		Task: m.Task, Role: api.ModelStatusRole(m.Role), Name: m.Name,
+		State: api.ModelStatusState(m.State), Since: m.Since, Ready: m.Ready,
+	}
+	if m.Role == service.RoleCanary {
+		status.Percent = &m.Percent
+	}
 	if m.Reason != "" {
 		status.Reason = &m.Reason
 	}
@@ -28,7 +34,9 @@ func modelStatus(m service.ModelStatus) api.ModelStatus {
 		status.Version = &m.Version
 	}
 	if m.Contract != nil {
-		status.Labels = &m.Contract.Labels
+		if len(m.Contract.Labels) > 0 {
+			status.Labels = &m.Contract.Labels
+		}
 		status.Input = &struct {
 			Height int `json:"height"`
 			Width  int `json:"width"`

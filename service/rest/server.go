@@ -104,6 +104,7 @@ func (s *Server) routes() http.Handler {
 // apiRoutes need a key where keys are configured.
 func (s *Server) apiRoutes(e *echo.Echo) {
 	guard := newGuard(s.config.Auth)
+	guard.canaryHeader = s.config.Server.CanaryHeader
 	reads := []echo.MiddlewareFunc{guard.reads, s.deadline}
 	e.POST("/v1/crop", s.crop, reads...)
 	e.POST("/detect", s.detect, reads...)
