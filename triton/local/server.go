@@ -283,8 +283,11 @@ func (s *Server) bringUp(ctx context.Context, p *process) error {
 		loads.Go(func() { failures[i] = s.client.Load(ctx, model) })
 	}
 	loads.Wait()
-	if err := errors.Join(failures...); err != nil {
+	if err := errors.Join(failures...); err != nil && s.restarts.Load() == 0 {
 		return err
+	} else if err != nil {
+		// A model whose files were taken away while it ran must not keep the others from coming back.
+		s.log.Error("a model is not loaded again", "error", err)
 	}
 	s.log.Info("local Triton is ready", "address", s.Address(), "models", s.models, "took", time.Since(began).Round(time.Millisecond))
 	return nil
