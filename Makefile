@@ -50,6 +50,10 @@ test: setup-tests ## run the tests, a real Triton and PostgreSQL included; those
 test-race: setup-tests ## run the tests of what works concurrently under the race detector
 	go test -race $(GOTESTFLAGS) ./index/... ./service/... ./triton/...
 
+.PHONY: test-swaps
+test-swaps: setup ## run the tests of swapping models; LONG=1: 200 swaps, and a model that loads for a minute
+	$(if $(LONG),LEXICROP_TEST_LONG=1) go test -count=1 -v -timeout 30m -run 'Swap|BadModel|Version|Canary|Watch|Reload|Compar' ./config ./service ./service/rest ./cmd/lexicrop
+
 .PHONY: test-training
 test-training: ## run the tests of training/ (the first time, about 2 GB are downloaded)
 	.ci/prepare

@@ -1,0 +1,366 @@
+package rest
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/lexicam/lexicrop/config"
+	"github.com/lexicam/lexicrop/service"
+	"github.com/lexicam/lexicrop/triton"
+	"github.com/lexicam/lexicrop/triton/local"
+	"github.com/lexicam/lexicrop/triton/tritontest"
+)
+
+// steady asks for a crop again and again until the test ends, and complains of every answer that is not 200.
+func (s *testServer) steady(t *testing.T, photo []byte) (answered *atomic.Int64, stop func()) {
+	t.Helper()
+	var asking sync.WaitGroup
+	ended := make(chan struct{})
+	answered = &atomic.Int64{}
+	for range 2 {
+		asking.Go(func() {
+			for {
+				select {
+				case <-ended:
+					return
+				default:
+				}
+				a := s.post(t, "/v1/crop", "image/jpeg", photo)
+				if a.StatusCode != http.StatusOK {
+					t.Errorf("status %d: %s", a.StatusCode, a.body)
+				}
+				answered.Add(1)
+				time.Sleep(20 * time.Millisecond) // a load that leaves a busy machine its other work
+			}
+		})
+	}
+	return answered, sync.OnceFunc(func() { close(ended); asking.Wait() })
+}
+
+// swap puts another detector in place and waits until that has ended, well or not.
+func (s *testServer) swap(t *testing.T, name service.ModelName, again bool) service.ModelStatus {
+	t.Helper()
+	s.service.Apply(service.Models{Detector: service.Lineup{Primary: name}}, again)
+	var ended service.ModelStatus
+	for end := time.Now().Add(3 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		for _, m := range s.service.Models() {
+			if m.Name == name.Name && (m.State == service.StateActive || m.State == service.StateFailed) && (name.Version == "" || m.Version == name.Version) {
+				ended = m
+			}
+		}
+		if ended.State != "" {
+			return ended
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the swap to %s did not end: %+v", name, s.service.Models())
+		}
+	}
+}
+
+// stays complains where not this model answers.
+func (s *testServer) stays(t *testing.T, photo []byte, want string) {
+	t.Helper()
+	if got := s.post(t, "/v1/crop", "image/jpeg", photo).Header.Get("Lexicrop-Model"); got != want {
+		t.Errorf("%s answers, want %s", got, want)
+	}
+}
+
+// Whatever goes wrong on the way to another model, the old one answers on, and the reason is told.
+func TestABadModelChangesNothing(t *testing.T) {
+	broken := func(change func(m *tritontest.Model)) tritontest.Model {
+		m := tritontest.Detector("next", main)
+		change(&m)
+		return m
+	}
+	tests := map[string]struct {
+		next   tritontest.Model
+		fault  tritontest.Fault
+		reason string
+	}{
+		"there is none":         {broken(func(m *tritontest.Model) { m.Name = "elsewhere" }), tritontest.Fault{}, "finds no such model"},
+		"it does not load":      {broken(func(m *tritontest.Model) { m.LoadError = "model.onnx is missing" }), tritontest.Fault{}, "model.onnx is missing"},
+		"it loads for too long": {broken(func(m *tritontest.Model) { m.LoadDelay = 4 * time.Second }), tritontest.Fault{}, "took too long"},
+		"its contract is wrong": {broken(func(m *tritontest.Model) {
+			m.Config = tritontest.DetectorConfig("next")
+			m.Config.Parameters["decoder"].StringValue = "guess"
+		}), tritontest.Fault{}, `decoder is "guess"`},
+		"it has another task": {broken(func(m *tritontest.Model) {
+			m.Config = tritontest.DetectorConfig("next")
+			m.Config.Parameters["task"].StringValue = "embedder"
+		}), tritontest.Fault{}, "embedding"},
+		"it fails":                   {broken(func(*tritontest.Model) {}), tritontest.Fault{Err: tritontest.ErrModel}, "blank picture"},
+		"its answer has no bytes":    {broken(func(*tritontest.Model) {}), tritontest.Fault{Change: tritontest.NoBytes}, "blank picture"},
+		"its answer has wrong shape": {broken(func(*tritontest.Model) {}), tritontest.Fault{Change: tritontest.WrongShape}, "blank picture"},
+		"it hangs":                   {broken(func(*tritontest.Model) {}), tritontest.Fault{Hang: true}, "took too long"},
+		"it finds nothing":           {tritontest.Detector("next"), tritontest.Fault{}, "finds nothing in the reference picture"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake := tritontest.New(t, tritontest.Detector("detector", main))
+			cfg := config.Default()
+			cfg.Triton.LoadTimeout = 2 * time.Second
+			s := newTestServer(t, cfg, triton.Options{Address: fake.Address()})
+			fake.Add(test.next)
+			fake.SetFault(test.next.Name, test.fault)
+			photo := photo(t, 64, 64)
+			_, stop := s.steady(t, photo)
+			defer stop()
+			got := s.swap(t, service.ModelName{Name: "next"}, false)
+			if got.State != service.StateFailed || !strings.Contains(got.Reason, test.reason) {
+				t.Errorf("ended %s because %q, want %q", got.State, got.Reason, test.reason)
+			}
+			s.stays(t, photo, "detector/1")
+			if err := s.service.Ready(); err != nil {
+				t.Error(err)
+			}
+			// What was loaded in vain does not stay.
+			eventually(t, "it is unloaded", func() bool { return len(fake.Loaded("next")) == 0 })
+			// Mended, it takes its place.
+			fake.SetFault(test.next.Name, tritontest.Fault{})
+			fake.Add(tritontest.Detector("next", main))
+			if got := s.swap(t, service.ModelName{Name: "next"}, true); got.State != service.StateActive {
+				t.Errorf("mended: %+v", got)
+			}
+			s.stays(t, photo, "next/1")
+			eventually(t, "the old one is unloaded", func() bool { return len(fake.Loaded("detector")) == 0 })
+		})
+	}
+}
+
+// A newer wish ends one that is under way, and what Triton loads in vain is unloaded.
+func TestANewerSwapEndsAnOlder(t *testing.T) {
+	s, fake := onFake(t, config.Default(), main)
+	slow := tritontest.Detector("slow", main)
+	slow.LoadDelay = 500 * time.Millisecond
+	fake.Add(slow)
+	fake.Add(tritontest.Detector("next", main))
+	s.service.Apply(service.Models{Detector: service.Lineup{Primary: service.ModelName{Name: "slow"}}}, false)
+	eventually(t, "the load has begun", func() bool { return fake.Counts("slow").Loads == 1 })
+	if got := s.swap(t, service.ModelName{Name: "next"}, false); got.State != service.StateActive {
+		t.Errorf("ended %+v", got)
+	}
+	eventually(t, "only the newest is loaded", func() bool {
+		return fake.Counts("slow").Unloads > 0 && len(fake.Loaded("slow")) == 0 && len(fake.Loaded("detector")) == 0
+	})
+}
+
+// Versions are pinned and given back by name, beside each other while they change.
+func TestAVersionIsPinnedAndRolledBack(t *testing.T) {
+	s, fake := onFake(t, config.Default(), main)
+	second := tritontest.Detector("detector", main)
+	second.Version = "2"
+	fake.Add(second)
+	photo := photo(t, 64, 64)
+	_, stop := s.steady(t, photo)
+	defer stop()
+	for _, test := range []struct {
+		version string
+		again   bool
+		want    string
+	}{{"2", false, "2"}, {"1", false, "1"}, {"", true, "2"}, {"1", false, "1"}} {
+		s.service.Apply(service.Models{Detector: service.Lineup{Primary: service.ModelName{Name: "detector", Version: test.version}}}, test.again)
+		eventually(t, "version "+test.want+" alone is loaded and answers", func() bool {
+			loaded := fake.Loaded("detector")
+			return len(loaded) == 1 && loaded[0] == test.want &&
+				s.post(t, "/v1/crop", "image/jpeg", photo).Header.Get("Lexicrop-Model") == "detector/"+test.want
+		})
+	}
+	if got := s.swap(t, service.ModelName{Name: "detector", Version: "9"}, false); got.State != service.StateFailed || !strings.Contains(got.Reason, "no version 9") {
+		t.Errorf("a version that is not there: %+v", got)
+	}
+	s.stays(t, photo, "detector/1")
+}
+
+// The same client always gets the same model, and a canary gets its share.
+func TestACanaryIsSticky(t *testing.T) {
+	s, fake := onFake(t, config.Default(), main)
+	fake.Add(tritontest.Detector("canary", main))
+	s.service.Apply(service.Models{Detector: service.Lineup{
+		Primary: service.ModelName{Name: "detector"}, Canary: service.ModelName{Name: "canary"}, Percent: 30,
+	}}, false)
+	eventually(t, "the canary is ready", func() bool { m := s.service.Models(); return len(m) == 2 && m[1].Ready })
+	picture := photo(t, 64, 64)
+	ask := func(key string) string {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/v1/crop", strings.NewReader(string(picture)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Lexicrop-Canary-Key", key)
+		response, err := s.Client().Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		return response.Header.Get("Lexicrop-Model")
+	}
+	const clients = 300
+	canary := 0
+	for i := range clients {
+		key := strconv.Itoa(i)
+		first := ask(key)
+		if again := ask(key); again != first {
+			t.Errorf("client %s got %s, then %s", key, first, again)
+		}
+		if first == "canary/1" {
+			canary++
+		}
+	}
+	// The keys are fixed, and so is the number: 30 % give or take what chance allows.
+	if canary < clients/5 || canary > 2*clients/5 {
+		t.Errorf("%d of %d clients got the canary of 30 %%", canary, clients)
+	}
+	fake.Add(tritontest.Model{Name: "canary", Config: tritontest.DetectorConfig("canary"), LoadError: "gone"})
+	fake.SetLoaded("canary", false)
+	eventually(t, "a canary that is lost is passed over", func() bool { return !s.service.Models()[1].Ready })
+	for i := range 20 {
+		if got := ask(strconv.Itoa(i)); got != "detector/1" {
+			t.Errorf("%q answers without the canary", got)
+		}
+	}
+}
+
+// swapRepository is a repository with the real detector, a twin, and bad ones.
+func swapRepository(t *testing.T, slow time.Duration) string {
+	t.Helper()
+	folder, original := t.TempDir(), "../../modelrepo/models/detector"
+	model := func(name string, program func(string) string, onnx bool) {
+		for _, file := range []string{"config.pbtxt", "1/model.py", "1/model.onnx"} {
+			content := string(read(t, filepath.Join(original, file)))
+			if file == "1/model.py" {
+				content = program(content)
+			}
+			if file == "1/model.onnx" && !onnx {
+				continue
+			}
+			path := filepath.Join(folder, name, file)
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	same := func(p string) string { return p }
+	changed := func(old, now string) func(string) string {
+		return func(p string) string {
+			if !strings.Contains(p, old) {
+				t.Fatalf("the program of the model has no %q any more", old)
+			}
+			return strings.Replace(p, old, now, 1)
+		}
+	}
+	model("detector", same, true)
+	model("twin", same, true)
+	model("missing", same, false)
+	model("shape", changed("self.run(tensors)", "[r[:, :16] for r in self.run(tensors)]"), true)
+	model("slow", changed("        config = json", "        import time\n        time.sleep("+strconv.FormatFloat(slow.Seconds(), 'f', -1, 64)+")\n        config = json"), true)
+	return folder
+}
+
+// The whole on a real Triton, at a steady load, as an operator would: good models, bad ones, slow ones,
+// many in a row. LEXICROP_TEST_LONG=1 makes many of few.
+func TestSwapsOnARealTriton(t *testing.T) {
+	if os.Getenv("LEXICROP_SKIP_TRITON") == "1" {
+		t.Skip("LEXICROP_SKIP_TRITON is set")
+	}
+	swaps, slow := 6, 2*time.Second
+	if os.Getenv("LEXICROP_TEST_LONG") == "1" {
+		swaps, slow = 200, time.Minute
+	}
+	server, err := local.Start(t.Context(), local.Options{
+		Install: "../../build/triton", Repository: swapRepository(t, slow), Models: []string{"detector"}, Instances: 1,
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatalf("%v\n(`make setup` installs it; LEXICROP_SKIP_TRITON=1 does without)", err)
+	}
+	t.Cleanup(func() { server.Stop(context.WithoutCancel(t.Context())) })
+	s := newTestServer(t, config.Default(), triton.Options{Address: server.Address(), LoadConfig: server.LoadConfig})
+	photo := read(t, "../../docs/images/scene.jpg")
+	answered, stop := s.steady(t, photo)
+	defer stop()
+	for _, test := range []struct {
+		name   string
+		state  service.State
+		reason string
+	}{
+		{"twin", service.StateActive, ""},
+		{"missing", service.StateFailed, "model.onnx"},
+		{"nothing", service.StateFailed, "finds no such model"},
+		{"shape", service.StateFailed, "blank picture"},
+		{"slow", service.StateActive, ""},
+		{"detector", service.StateActive, ""},
+	} {
+		began := time.Now()
+		got := s.swap(t, service.ModelName{Name: test.name}, false)
+		t.Logf("%s: %s after %v: %s", test.name, got.State, time.Since(began).Round(time.Millisecond), got.Reason)
+		if got.State != test.state || !strings.Contains(got.Reason, test.reason) {
+			t.Errorf("%s ended %s because %q, want %s because %q", test.name, got.State, got.Reason, test.state, test.reason)
+		}
+	}
+	before := memory()
+	for i := range swaps {
+		name := []string{"twin", "detector"}[i%2]
+		if got := s.swap(t, service.ModelName{Name: name}, false); got.State != service.StateActive {
+			t.Fatalf("swap %d: %+v", i, got)
+		}
+		s.stays(t, photo, name+"/1")
+	}
+	stop()
+	after := memory()
+	t.Logf("%d answers; in use by the service before %d swaps %.1f MiB and %d goroutines, after them %.1f MiB and %d",
+		answered.Load(), swaps, before.mib, before.goroutines, after.mib, after.goroutines)
+	// A swap that left something behind would leave it 200 times.
+	if after.mib > before.mib+16 || after.goroutines > before.goroutines+50 {
+		t.Errorf("memory is not flat")
+	}
+	client := newClient(t, server.Address())
+	eventually(t, "only what answers is loaded", func() bool {
+		index, err := client.Index(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ready := 0
+		for _, m := range index {
+			if m.State == "READY" {
+				ready++
+			}
+		}
+		return ready == 1
+	})
+}
+
+type usage struct {
+	mib        float64
+	goroutines int
+}
+
+func memory() usage {
+	runtime.GC()
+	runtime.GC() // what pools hold goes at the second
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return usage{float64(m.HeapInuse) / (1 << 20), runtime.NumGoroutine()}
+}
+
+func newClient(t *testing.T, address string) *triton.Client {
+	t.Helper()
+	client, err := triton.Dial(triton.Options{Address: address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
