@@ -23,7 +23,7 @@ const drawnSide = 1600
 // drawBoxes writes photo to the file name, reduced to drawnSide, with the boxes of crop: the first
 // in green, the others in orange.
 func drawBoxes(name string, photo []byte, crop *service.Crop, c *config.Config) error {
-	drawing, scale, err := shrink(photo, crop, c)
+	drawing, scale, err := shrink(photo, crop.Image, drawnSide, c)
 	if err != nil {
 		return fmt.Errorf("drawing %s: %w", name, err)
 	}
@@ -34,14 +34,19 @@ func drawBoxes(name string, photo []byte, crop *service.Crop, c *config.Config) 
 		}
 		drawBox(drawing, d.Box.Scale(scale, scale), outline)
 	}
+	return savePicture(name, drawing)
+}
+
+// savePicture writes a PNG or a JPEG, by the name.
+func savePicture(name string, picture image.Image) error {
 	file, err := os.Create(name)
 	if err != nil {
 		return err
 	}
 	if formatOf(name) == "png" {
-		err = png.Encode(file, drawing)
+		err = png.Encode(file, picture)
 	} else {
-		err = jpeg.Encode(file, drawing, &jpeg.Options{Quality: 90})
+		err = jpeg.Encode(file, picture, &jpeg.Options{Quality: 90})
 	}
 	if closeErr := file.Close(); err == nil {
 		err = closeErr
@@ -52,13 +57,13 @@ func drawBoxes(name string, photo []byte, crop *service.Crop, c *config.Config) 
 	return nil
 }
 
-func shrink(photo []byte, crop *service.Crop, c *config.Config) (*image.RGBA, float64, error) {
-	info := crop.Image
+// shrink decodes a photo with its longer side reduced to at most side pixels.
+func shrink(photo []byte, info service.ImageInfo, side float64, c *config.Config) (*image.RGBA, float64, error) {
 	source, err := preprocess.Open(photo, rest.ServiceOptions(c).Limits)
 	if err != nil {
 		return nil, 0, err
 	}
-	scale := min(1, drawnSide/float64(max(info.Width, info.Height)))
+	scale := min(1, side/float64(max(info.Width, info.Height)))
 	w, h := max(1, int(math.Round(float64(info.Width)*scale))), max(1, int(math.Round(float64(info.Height)*scale)))
 	picture, err := source.Decode(w, h)
 	if err != nil {

@@ -16,7 +16,8 @@ import (
 
 func newIndexCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "index", Short: "Fill, check or move the catalogue of works that a search looks in"}
-	cmd.AddCommand(newIndexAddCommand(), newIndexRebuildCommand(), newIndexVerifyCommand(), newIndexStatsCommand())
+	cmd.AddCommand(newIndexAddCommand(), newIndexRebuildCommand(), newIndexVerifyCommand(),
+		newIndexExportCommand(), newIndexImportCommand(), newIndexStatsCommand())
 	return cmd
 }
 

@@ -52,6 +52,12 @@ func (p *progress) done(failed bool) {
 	p.bar.Increment()
 }
 
+// set says how many are done and how many of them failed.
+func (p *progress) set(done, failed int) {
+	p.failed.Store(int64(failed))
+	p.bar.SetCurrent(int64(done))
+}
+
 // close takes the bar away.
 func (p *progress) close() {
 	p.bar.Abort(true)

@@ -12,13 +12,13 @@ import (
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "lexicrop",
-		Short:         "Find the artwork in a photo and crop it",
+		Short:         "Find the artwork in a photo, crop it, and find the same work in a catalogue",
 		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
 	root.AddCommand(
-		newServeCommand(), newCropCommand(), newIndexCommand(), newModelsCommand(), newConfigCommand(), newHealthcheckCommand(), newVersionCommand(),
+		newServeCommand(), newCropCommand(), newSearchCommand(), newIndexCommand(), newModelsCommand(), newConfigCommand(), newHealthcheckCommand(), newVersionCommand(),
 	)
 	return root
 }
