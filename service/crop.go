@@ -124,6 +124,7 @@ func (s *Service) find(ctx context.Context, photo []byte, o CropOptions, watch *
 	}
 	crop := &Crop{Image: info, Detections: found, Model: ModelName{detector.wanted.Name, version}, Warnings: view.warnings}
 	crop.Crop = s.cropRegion(found, info, o.Padding)
+	s.compareCrop(ctx, photo, o, crop, watch)
 	return source, crop, nil
 }
 

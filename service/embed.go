@@ -74,6 +74,9 @@ func (s *Service) embed(ctx context.Context, photo []byte, o EmbedOptions, t *th
 	} else {
 		err = j.embedWhole(ctx)
 	}
+	if err == nil {
+		s.compareEmbedding(ctx, photo, o, j.result, watch)
+	}
 	return j.result, err
 }
 

@@ -26,6 +26,9 @@ func newGate(name string, slots, queue int) *gate {
 	return &gate{name: name, slots: int64(slots), queue: int64(queue), sem: semaphore.NewWeighted(int64(slots))}
 }
 
+// hasRoom says whether somebody could enter without waiting, or making others wait.
+func (g *gate) hasRoom() bool { return g.waiting.Load() == 0 && g.inside.Load() < g.slots }
+
 // enter waits for weight slots (at least one, at most all). The caller must call leave exactly once
 // with the weight returned. The error is of CodeBusy, or the context's.
 func (g *gate) enter(ctx context.Context, weight int64) (int64, error) {

@@ -1,7 +1,11 @@
 package service
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lexicam/lexicrop/modelrepo"
 )
 
 type metrics struct {
@@ -12,6 +16,11 @@ type metrics struct {
 	refused    *prometheus.CounterVec
 	swaps      *prometheus.CounterVec
 	swapTime   *prometheus.HistogramVec
+	// comparisons, agreement, sameness and comparedTime are of models that are asked beside.
+	comparisons  *prometheus.CounterVec
+	agreement    *prometheus.HistogramVec
+	sameness     *prometheus.HistogramVec
+	comparedTime *prometheus.HistogramVec
 }
 
 func newMetrics(registry prometheus.Registerer, gates ...*gate) *metrics {
@@ -50,6 +59,26 @@ func newMetrics(registry prometheus.Registerer, gates ...*gate) *metrics {
 			Buckets: []float64{.1, .2, .5, 1, 2, 5, 10, 20, 60, 120, 300, 600},
 		}, []string{"task", "role", "outcome"}),
 	}
+	m.comparisons = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "lexicrop_comparisons_total",
+		Help: "Answers that were compared with those of another model, by how that ended: done, dropped (no room to spare) or failed.",
+	}, []string{"task", "role", "outcome"})
+	m.agreement = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "lexicrop_comparison_iou",
+		Help:    "IoU of the first works that two detectors find in a photo.",
+		Buckets: []float64{0, .1, .2, .3, .4, .5, .6, .7, .8, .9, .95, 1},
+	}, []string{"role"})
+	m.sameness = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "lexicrop_comparison_cosine",
+		Help:    "Cosine of the vectors that two embedders make of a photo.",
+		Buckets: []float64{0, .2, .4, .6, .8, .9, .95, .98, .99, .999, 1},
+	}, []string{"role"})
+	m.comparedTime = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "lexicrop_comparison_duration_seconds",
+		Help:    "Time of inference of the answers compared: answered, and beside.",
+		Buckets: []float64{.001, .002, .005, .007, .01, .015, .02, .03, .05, .1, .2, .5, 1, 2, 5},
+	}, []string{"task", "role", "side"})
+	registry.MustRegister(m.comparisons, m.agreement, m.sameness, m.comparedTime)
 	registry.MustRegister(m.stages, m.inferences, m.detections, m.similarity, m.refused, m.swaps, m.swapTime)
 	for _, g := range gates {
 		m.watchGate(registry, g)
@@ -69,6 +98,12 @@ func (m *metrics) watchGate(registry prometheus.Registerer, g *gate) {
 			Name: "lexicrop_queue_running", Help: "Requests that hold a slot.", ConstLabels: label,
 		}, func() float64 { return float64(g.inside.Load()) }),
 	)
+}
+
+// compared notes how long two models took for one photo.
+func (m *metrics) compared(task modelrepo.Task, role Role, answered, beside time.Duration) {
+	m.comparedTime.WithLabelValues(string(task), string(role), "answered").Observe(answered.Seconds())
+	m.comparedTime.WithLabelValues(string(task), string(role), "beside").Observe(beside.Seconds())
 }
 
 // observe counts the stages of a request that was answered.

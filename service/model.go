@@ -92,12 +92,14 @@ func (n *network) about() *network { return n }
 
 // model is who answers for a task.
 type model[N opened] struct {
+	task                    modelrepo.Task
 	primary, canary, shadow *slot[N]
 	split                   split
 }
 
 func newModel[N opened](k *keeper, task modelrepo.Task, open opener[N]) *model[N] {
 	return &model[N]{
+		task:    task,
 		primary: newSlot(k, task, RolePrimary, open),
 		canary:  newSlot(k, task, RoleCanary, open),
 		shadow:  newSlot(k, task, RoleShadow, open),
@@ -116,7 +118,7 @@ func (m *model[N]) set(l Lineup, again bool) {
 // primary that was ready is asked even when it seems lost: its errors tell better what is wrong than
 // an old observation. A canary that is not ready is passed over.
 func (m *model[N]) ready(ctx context.Context) (N, error) {
-	switch role := roleOf(ctx); {
+	switch role := roleOf(ctx).of(m.task); {
 	case role == RoleShadow:
 		return m.shadow.hold()
 	case role == RoleCanary, role == "" && m.canary.isReady() && m.split.takes(ctx):
@@ -145,18 +147,30 @@ func (m *model[N]) statuses() []ModelStatus {
 	return append(statuses, m.shadow.status()...)
 }
 
-// roleKey is under what a context says which model is asked.
-type roleKey struct{}
-
-// withRole has the models of a role asked in a request.
-func withRole(ctx context.Context, role Role) context.Context {
-	return context.WithValue(ctx, roleKey{}, role)
+// chosen says which model of a task is to be asked in a request.
+type chosen struct {
+	task modelrepo.Task
+	role Role
 }
 
-// roleOf is empty where the request may take what comes.
-func roleOf(ctx context.Context) Role {
-	role, _ := ctx.Value(roleKey{}).(Role)
-	return role
+// of is empty for another task: there the request takes what comes.
+func (c chosen) of(task modelrepo.Task) Role {
+	if c.task != task {
+		return ""
+	}
+	return c.role
+}
+
+type roleKey struct{}
+
+// withRole has the model of a role asked in a request, which is a comparison then.
+func withRole(ctx context.Context, task modelrepo.Task, role Role) context.Context {
+	return context.WithValue(ctx, roleKey{}, chosen{task, role})
+}
+
+func roleOf(ctx context.Context) chosen {
+	c, _ := ctx.Value(roleKey{}).(chosen)
+	return c
 }
 
 // notReady is the error of a request whose model is not there.

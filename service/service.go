@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/lexicam/lexicrop/modelrepo"
 	"github.com/lexicam/lexicrop/preprocess"
@@ -62,8 +63,11 @@ type Service struct {
 	embedder *model[*embedder] // nil where none is configured
 	// catalogue is nil where none is configured.
 	catalogue *catalogue
-	stop      context.CancelFunc
-	running   sync.WaitGroup
+	// life ends with the service; besides bounds what is asked beside.
+	life    context.Context //nolint:containedctx // see above
+	besides *semaphore.Weighted
+	stop    context.CancelFunc
+	running sync.WaitGroup
 }
 
 // New returns a service that infers through client. It begins to make its models ready in the
@@ -85,7 +89,7 @@ func New(o Options, client *triton.Client, registry prometheus.Registerer, log *
 	}
 	s.metrics = newMetrics(registry, s.decoding, s.infering)
 	ctx, cancel := context.WithCancel(context.Background())
-	s.stop = cancel
+	s.life, s.stop, s.besides = ctx, cancel, semaphore.NewWeighted(besideSlots)
 	keeper := &keeper{client: client, metrics: s.metrics, log: log, loadTimeout: o.LoadTimeout, running: &s.running, ctx: ctx}
 	keeper.loads = &loads{client: client, log: log, running: &s.running, ctx: ctx}
 	s.loads = keeper.loads

@@ -43,3 +43,13 @@ func (s *stopwatch) lap(stage string) {
 	}
 	s.timings = append(s.timings, Timing{stage, spent})
 }
+
+// of is the time spent in a stage so far.
+func (w *stopwatch) of(stage string) time.Duration {
+	for _, t := range w.timings {
+		if t.Stage == stage {
+			return t.Duration
+		}
+	}
+	return 0
+}

@@ -106,7 +106,6 @@ func TestABadModelChangesNothing(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			fake := tritontest.New(t, tritontest.Detector("detector", main))
 			cfg := config.Default()
 			cfg.Triton.LoadTimeout = 2 * time.Second
@@ -228,6 +227,26 @@ func TestACanaryIsSticky(t *testing.T) {
 			t.Errorf("%q answers without the canary", got)
 		}
 	}
+}
+
+// A shadow sees the photos that are answered, is compared, and whatever it does reaches nobody.
+func TestAShadowIsComparedAndHurtsNobody(t *testing.T) {
+	s, fake := onFake(t, config.Default(), main)
+	half := main
+	half.Box[2] = (half.Box[0] + half.Box[2]) / 2 // the left half of what is answered
+	fake.Add(tritontest.Detector("shadow", half))
+	s.service.Apply(service.Models{Detector: service.Lineup{
+		Primary: service.ModelName{Name: "detector"}, Shadow: service.ModelName{Name: "shadow"},
+	}}, false)
+	eventually(t, "the shadow is ready", func() bool { m := s.service.Models(); return len(m) == 2 && m[1].Ready })
+	picture := photo(t, 320, 320)
+	count := func(outcome string) float64 { return s.counter(t, "lexicrop_comparisons_total", outcome) }
+	eventually(t, "ten answers are compared", func() bool { s.stays(t, picture, "detector/1"); return count("done") >= 10 })
+	fake.SetFault("shadow", tritontest.Fault{Err: tritontest.ErrModel})
+	eventually(t, "its failures are counted", func() bool { s.stays(t, picture, "detector/1"); return count("failed") > 0 })
+	fake.SetFault("shadow", tritontest.Fault{Hang: true})
+	eventually(t, "what there is no room for is dropped", func() bool { s.stays(t, picture, "detector/1"); return count("dropped") > 0 })
+	s.stays(t, picture, "detector/1")
 }
 
 // swapRepository is a repository with the real detector, a twin, and bad ones.
