@@ -45,8 +45,8 @@ func (s *stopwatch) lap(stage string) {
 }
 
 // of is the time spent in a stage so far.
-func (w *stopwatch) of(stage string) time.Duration {
-	for _, t := range w.timings {
+func (s *stopwatch) of(stage string) time.Duration {
+	for _, t := range s.timings {
 		if t.Stage == stage {
 			return t.Duration
 		}

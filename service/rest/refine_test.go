@@ -39,7 +39,7 @@ func TestASmallWorkIsLookedAtAgain(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			looks := 0
-			fake := tritontest.New(t, tritontest.DetectorFunc("detector", func(picture []byte) []tritontest.Candidate {
+			fake := tritontest.New(t, tritontest.DetectorFunc("detector", func([]byte) []tritontest.Candidate {
 				if looks++; looks == 1 {
 					return []tritontest.Candidate{first}
 				}
