@@ -109,13 +109,22 @@ const (
 	retryCatalogue = 2 * time.Second
 )
 
+// errAwaited is why there is no catalogue yet: it is made for the vectors of an embedder.
+var errAwaited = errors.New("the embedder is awaited")
+
 // watch opens the catalogue, and opens it again when the embedder was changed and the catalogue made
 // anew for it, until ctx ends. Then it closes it.
 func (c *catalogue) watch(ctx context.Context) {
+	reason := errAwaited.Error()
 	for ctx.Err() == nil {
 		wait := pollCatalogue
-		if err := c.look(ctx); err != nil {
+		if err := c.look(ctx); err != nil && !errors.Is(err, errAwaited) {
 			wait = retryCatalogue
+		}
+		if now := c.status().Reason; now != reason {
+			if reason = now; reason != "" {
+				c.log.Warn("the catalogue cannot be searched", "reason", reason)
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -140,41 +149,31 @@ func (c *catalogue) look(ctx context.Context) error {
 		// It cannot be searched, but read and deleted from.
 		store, err = c.open(ctx, Space{})
 	}
+	if wanted == (Space{}) && index.KindOf(err) == index.NotFound {
+		return errAwaited
+	}
 	if err != nil {
-		c.fail(wanted, have, err)
+		c.failed.Store(&err)
 		return err
 	}
 	info, err := store.Info(ctx)
 	if err != nil {
-		c.fail(wanted, have, err)
+		c.failed.Store(&err)
 		return errors.Join(err, store.Close())
 	}
 	c.opened.Store(&openedStore{store, info.Space})
 	c.log.Info("the catalogue is open", "store", info.Kind, "works", info.Works, "photos", info.Photos, "space", info.Space.String())
-	if wanted != (Space{}) && wanted != info.Space {
-		c.log.Warn("the catalogue cannot be searched", "reason", mismatch(info.Space, wanted))
-	}
 	if have != nil {
 		return have.Close()
 	}
 	return nil
 }
 
-// fail notes why the catalogue cannot be opened, where that is not only that the embedder is awaited.
-func (c *catalogue) fail(wanted Space, have *openedStore, err error) {
-	if have != nil || wanted == (Space{}) && index.KindOf(err) == index.NotFound {
-		return
-	}
-	if old := c.failed.Swap(&err); old == nil || (*old).Error() != err.Error() {
-		c.log.Error("the catalogue cannot be opened", "error", err)
-	}
-}
-
 func (c *catalogue) get() (index.Store, error) {
 	if o := c.opened.Load(); o != nil {
 		return o.Store, nil
 	}
-	e := &Error{Code: CodeCatalogueGone, Detail: "the catalogue is not open yet", Err: errors.New("the embedder is awaited")}
+	e := &Error{Code: CodeCatalogueGone, Detail: "the catalogue is not open yet", Err: errAwaited}
 	if err := c.failed.Load(); err != nil {
 		e.Detail, e.Err = "the catalogue cannot be opened", *err
 	}
@@ -200,7 +199,7 @@ func (c *catalogue) status() CatalogueStatus {
 	if err := c.failed.Load(); err != nil {
 		return CatalogueStatus{Reason: (*err).Error()}
 	}
-	return CatalogueStatus{Opening: true, Reason: "the embedder is awaited"}
+	return CatalogueStatus{Opening: true, Reason: errAwaited.Error()}
 }
 
 func mismatch(own, wanted Space) string {

@@ -1,14 +1,17 @@
 package exchange
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/lexicam/lexicrop/index"
 	"github.com/lexicam/lexicrop/service"
+	"github.com/lexicam/lexicrop/service/strictjson"
 )
 
 // Format is what an import comes in.
@@ -77,6 +80,7 @@ func Import(ctx context.Context, svc *service.Service, r io.Reader, o ImportOpti
 	if err == nil {
 		err = i.flush(ctx)
 	}
+	slices.SortStableFunc(i.report.Errors, func(a, b LineError) int { return cmp.Compare(a.Line, b.Line) })
 	if err != nil {
 		return i.report, service.AsError(err)
 	}
@@ -147,7 +151,7 @@ func (i *importer) lines(ctx context.Context, r io.Reader) error {
 func (i *importer) take(ctx context.Context, number int, line []byte, size int) error {
 	i.report.Lines++
 	var w work
-	if err := parse(line, &w); err != nil {
+	if err := strictjson.Object(line, &w); err != nil {
 		i.fail(number, "", err)
 		return nil
 	}

@@ -14,13 +14,11 @@
 package exchange
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 
 	"github.com/lexicam/lexicrop/index"
+	"github.com/lexicam/lexicrop/service/strictjson"
 )
 
 // header is the first line. Whoever imports it must have an index of the same space.
@@ -75,19 +73,6 @@ func (w *work) entry() index.Entry {
 	}
 }
 
-// parse reads one JSON object with no other fields than v has.
-func parse(line []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(line))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return fmt.Errorf("the line is not what it should be: %w", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("the line has more than one JSON value")
-	}
-	return nil
-}
-
 // parseHeader tells whether the line is a header, and reads it.
 func parseHeader(line []byte) (h header, isHeader bool, err error) {
 	var probe struct {
@@ -97,7 +82,7 @@ func parseHeader(line []byte) (h header, isHeader bool, err error) {
 	if _ = json.Unmarshal(line, &probe); probe.Version == nil {
 		return header{}, false, nil
 	}
-	if err := parse(line, &h); err != nil {
+	if err := strictjson.Object(line, &h); err != nil {
 		return header{}, true, err
 	}
 	if h.Version != version {

@@ -1,11 +1,9 @@
 package rest
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,6 +14,7 @@ import (
 
 	"github.com/lexicam/lexicrop/api"
 	"github.com/lexicam/lexicrop/service"
+	"github.com/lexicam/lexicrop/service/strictjson"
 )
 
 func (s *Server) listWorks(c echo.Context) error {
@@ -85,7 +84,7 @@ func (s *Server) putWork(c echo.Context) error {
 		return &service.Error{Code: service.CodeTooManyBytes, Detail: fmt.Sprintf("the work has more than the %d bytes that are taken", maxWorkBytes)}
 	}
 	var request api.WorkRequest
-	if err := parseObject(body, &request); err != nil {
+	if err := strictjson.Object(body, &request); err != nil {
 		return badRequest("the body is no work: %v", err)
 	}
 	if request.ID != "" && request.ID != id {
@@ -94,7 +93,7 @@ func (s *Server) putWork(c echo.Context) error {
 	w := service.Work{ID: id, Title: request.Title, Artist: request.Artist, Year: request.Year, Link: request.Link}
 	if len(request.Metadata) > 0 {
 		if err := w.Metadata.UnmarshalJSON(request.Metadata); err != nil {
-			return badRequest("the metadata is no JSON object: %v", err)
+			return badRequest("the field %q is no JSON object", "metadata")
 		}
 	}
 	if err := s.service.PutWork(c.Request().Context(), w); err != nil {
@@ -243,20 +242,4 @@ func query(c echo.Context) (url.Values, error) {
 		return nil, badRequest("the query cannot be read: %v", err)
 	}
 	return values, nil
-}
-
-// parseObject reads one JSON object with no other fields than v has.
-func parseObject(text []byte, v any) error {
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(v); err != nil {
-		return err
-	}
-	if trimmed := bytes.TrimSpace(text); trimmed[0] != '{' {
-		return errors.New("it is not a JSON object")
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something follows the JSON object")
-	}
-	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/lexicam/lexicrop/api"
 	"github.com/lexicam/lexicrop/service"
+	"github.com/lexicam/lexicrop/service/strictjson"
 )
 
 func (s *Server) embed(c echo.Context) error {
@@ -87,7 +88,7 @@ func (s *Server) searchVector(c echo.Context, u *upload, o service.SearchOptions
 	}
 	var space api.Space
 	if raw := u.values[spaceField]; raw != nil {
-		if err := parseObject(raw, &space); err != nil {
+		if err := strictjson.Object(raw, &space); err != nil {
 			return nil, badRequest("the field %q: %v", spaceField, err)
 		}
 	}

@@ -121,6 +121,69 @@ func DetectorConfig(name string) *inference.ModelConfig {
 	return config
 }
 
+// EmbedderSide is the width and height of the picture that Embedder sees, EmbedderDimension the length
+// of its vectors.
+const (
+	EmbedderSide      = 64
+	EmbedderDimension = 4 * 4 * 3
+)
+
+// Embedder is a model with the contract of an embedder (uint8 NHWC, stretched) whose vectors are the
+// mean colours of a picture in 4x4 fields, around grey, not of length 1. Pictures that look alike from
+// afar are near to each other.
+func Embedder(name string) Model {
+	return EmbedderFunc(name, func(picture []byte) []float32 {
+		vector := make([]float32, EmbedderDimension)
+		const field = EmbedderSide / 4
+		for i, v := range picture {
+			x, y, c := i/3%EmbedderSide, i/3/EmbedderSide, i%3
+			vector[3*(y/field*4+x/field)+c] += (float32(v) - 127.5) / (field * field * 127.5)
+		}
+		return vector
+	})
+}
+
+// EmbedderFunc is an Embedder that makes of each picture's bytes a vector of EmbedderDimension values.
+func EmbedderFunc(name string, embed func(picture []byte) []float32) Model {
+	const size = EmbedderSide * EmbedderSide * 3
+	return Model{
+		Name:   name,
+		Config: EmbedderConfig(name),
+		Infer: func(_ context.Context, inputs []triton.Tensor) ([]triton.Tensor, error) {
+			batch := int(inputs[0].Shape[0])
+			var vectors []float32
+			for b := range batch {
+				vectors = append(vectors, embed(inputs[0].Data[b*size:(b+1)*size])...)
+			}
+			return []triton.Tensor{Float32s("embedding", vectors, int64(batch), EmbedderDimension)}, nil
+		},
+	}
+}
+
+// EmbedderConfig is the configuration of Embedder, to be changed by a test.
+func EmbedderConfig(name string) *inference.ModelConfig {
+	config := &inference.ModelConfig{
+		Name:         name,
+		Backend:      "python",
+		MaxBatchSize: 8,
+		Input: []*inference.ModelInput{{
+			Name: "image", DataType: inference.DataType_TYPE_UINT8, Dims: []int64{EmbedderSide, EmbedderSide, 3},
+		}},
+		Output: []*inference.ModelOutput{{
+			Name: "embedding", DataType: inference.DataType_TYPE_FP32, Dims: []int64{EmbedderDimension},
+		}},
+		Parameters: map[string]*inference.ModelParameter{},
+	}
+	for key, value := range map[string]string{
+		"task": "embedder", "space": "colours", "layout": "nhwc", "resize": "stretch",
+		"filter": "triangle", "scale": "0..255",
+		"fingerprint": "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210",
+	} {
+		config.Parameters[key] = &inference.ModelParameter{StringValue: value}
+	}
+	return config
+}
+
 // Float32s makes an FP32 tensor.
 func Float32s(name string, values []float32, shape ...int64) triton.Tensor {
 	data := make([]byte, 0, 4*len(values))
