@@ -203,7 +203,7 @@ type Models struct {
 type EmbedderModel struct {
 	// Name is the model's folder in the repository, empty for none: then nothing
 	// is embedded or searched. From none to one and back wants a restart.
-	// Default: "".
+	// Default: "embedder".
 	Name string `key:"name" everyday:"true" check:"name"`
 	// Version is the one to use, empty for the newest. Default: "".
 	Version string `key:"version" check:"version"`
@@ -386,7 +386,7 @@ func Default() *Config {
 			LoadTimeout: 5 * time.Minute,
 			Local:       Local{Install: "build/triton", Repository: "modelrepo/models"},
 		},
-		Models: Models{Detector: Model{Name: "detector"}, UnloadAfter: 2 * time.Minute},
+		Models: Models{Detector: Model{Name: "detector"}, Embedder: EmbedderModel{Name: "embedder"}, UnloadAfter: 2 * time.Minute},
 		Crop:   Crop{Detections: 1, MinScore: DefaultMinScore, NMSIoU: 0.5, RefineBelow: 0.25, Fallback: FallbackNone, JPEGQuality: 90},
 		Index:  Index{Store: StoreSQLite, Path: "catalogue.db", KeepCrops: true, CropSide: 320},
 		Search: Search{Limit: 10, Threshold: -1, Photos: 3, MinArea: 0.08, MaxArea: 0.95},

@@ -58,7 +58,7 @@ var docs = map[string]string{
 	"models.detector.shadow.name":    "The model's folder in the repository, empty for none. Default: \"\".",
 	"models.detector.shadow.version": "The one to use, empty for the newest. Default: \"\".",
 	"models.embedder":                "The network that makes a vector of a work.",
-	"models.embedder.name":           "The model's folder in the repository, empty for none: then nothing is embedded or searched. From none to one and back wants a restart. Default: \"\".",
+	"models.embedder.name":           "The model's folder in the repository, empty for none: then nothing is embedded or searched. From none to one and back wants a restart. Default: \"embedder\".",
 	"models.embedder.version":        "The one to use, empty for the newest. Default: \"\".",
 	"models.embedder.shadow":         "A model that is asked beside and compared, and answers nobody.",
 	"models.embedder.shadow.name":    "The model's folder in the repository, empty for none. Default: \"\".",

@@ -57,7 +57,7 @@ func ours(env ...string) bench.System {
 		Env: append([]string{
 			fmt.Sprintf("LEXICROP_SERVER_ADDRESS=127.0.0.1:%d", ourPort),
 			fmt.Sprintf("LEXICROP_ADMIN_ADDRESS=127.0.0.1:%d", adminPort),
-			"LEXICROP_ADMIN_PPROF=true", "LEXICROP_LOG_LEVEL=warn", "LEXICROP_INDEX_STORE=none",
+			"LEXICROP_ADMIN_PPROF=true", "LEXICROP_LOG_LEVEL=warn", "LEXICROP_MODELS_EMBEDDER_NAME=", "LEXICROP_INDEX_STORE=none",
 		}, env...),
 		Health: fmt.Sprintf("http://127.0.0.1:%d/readyz", adminPort), Detect: url + "/detect",
 	}

@@ -45,7 +45,15 @@ func onFake(t *testing.T, cfg *config.Config, candidates ...tritontest.Candidate
 	return newTestServer(t, cfg, triton.Options{Address: fake.Address()}), fake
 }
 
+// newTestServer crops.
 func newTestServer(t testing.TB, cfg *config.Config, o triton.Options) *testServer {
+	t.Helper()
+	options := ServiceOptions(cfg)
+	options.Embedder = service.ModelName{}
+	return startTestServer(t, cfg, options, o)
+}
+
+func startTestServer(t testing.TB, cfg *config.Config, options service.Options, o triton.Options) *testServer {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	client, err := triton.Dial(o)
@@ -54,7 +62,7 @@ func newTestServer(t testing.TB, cfg *config.Config, o triton.Options) *testServ
 	}
 	t.Cleanup(func() { _ = client.Close() })
 	registry := prometheus.NewRegistry()
-	svc := service.New(ServiceOptions(cfg), client, registry, log)
+	svc := service.New(options, client, registry, log)
 	t.Cleanup(svc.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

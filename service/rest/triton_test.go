@@ -22,19 +22,25 @@ import (
 // onTriton serves on a real local Triton with the detector of the repository.
 func onTriton(t testing.TB, cfg *config.Config) *testServer {
 	t.Helper()
+	return newTestServer(t, cfg, realTriton(t, "detector"))
+}
+
+// realTriton starts a local Triton with models of the repository.
+func realTriton(t testing.TB, models ...string) triton.Options {
+	t.Helper()
 	if os.Getenv("LEXICROP_SKIP_TRITON") == "1" {
 		t.Skip("LEXICROP_SKIP_TRITON is set")
 	}
 	// Triton outlives the test's output by a few lines.
 	log := slog.New(slog.DiscardHandler)
 	server, err := local.Start(t.Context(), local.Options{
-		Install: "../../build/triton", Repository: "../../modelrepo/models", Models: []string{"detector"}, Logger: log,
+		Install: "../../build/triton", Repository: "../../modelrepo/models", Models: models, Logger: log,
 	})
 	if err != nil {
 		t.Fatalf("%v\n(`make setup` installs it; LEXICROP_SKIP_TRITON=1 does without)", err)
 	}
 	t.Cleanup(func() { server.Stop(context.WithoutCancel(t.Context())) })
-	return newTestServer(t, cfg, triton.Options{Address: server.Address(), LoadConfig: server.LoadConfig})
+	return triton.Options{Address: server.Address(), LoadConfig: server.LoadConfig}
 }
 
 // The whole way on photos of gallery walls and objects that people have labelled. The bounds are
