@@ -170,16 +170,19 @@ func migrate(ctx context.Context, tx pgx.Tx, schema string, given index.Space) (
 	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", lock); err != nil {
 		return space, "", err
 	}
-	var there bool
+	var there, usable bool
 	var tables []string
 	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1),
+		(SELECT bool_and(has_schema_privilege(oid, 'USAGE')) IS NOT FALSE FROM pg_namespace WHERE nspname = $1),
 		ARRAY(SELECT relname::text FROM pg_class WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1) AND relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1)`, schema).
-		Scan(&there, &tables)
+		Scan(&there, &usable, &tables)
 	if err != nil {
 		return space, "", err
 	}
 	made := strings.Join(tables, " ") == "catalogue photos works"
 	switch {
+	case !usable:
+		return space, "", invalid("the role may not use the schema")
 	case !made && len(tables) > 0:
 		return space, "", invalid("the schema has tables of another program, such as %q", tables[0])
 	case !made && given == index.Space{}:

@@ -31,19 +31,23 @@ func TestMain(m *testing.M) {
 // hand.
 func TestStore(t *testing.T) {
 	t.Run("16", func(t *testing.T) { testStore(t, newDatabase(t)) })
-	t.Run("18", func(t *testing.T) {
-		needServer(t)
-		newest, err := postgrestest.Start("../../build/postgres/18")
-		if err != nil {
-			t.Fatal(err)
+	t.Run("18", func(t *testing.T) { testStore(t, startServer(t, "18").DSN("postgres")) })
+}
+
+// startServer starts a server for one test, to be killed or of another version.
+func startServer(t testing.TB, version string) *postgrestest.Server {
+	t.Helper()
+	needServer(t)
+	s, err := postgrestest.Start("../../build/postgres/" + version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
 		}
-		t.Cleanup(func() {
-			if err := newest.Stop(); err != nil {
-				t.Error(err)
-			}
-		})
-		testStore(t, newest.DSN("postgres"))
 	})
+	return s
 }
 
 func testStore(t *testing.T, dsn string) {
