@@ -73,7 +73,9 @@ func (r *patientReader) Read(p []byte) (int, error) {
 	if err != nil {
 		// From here on the server watches for a client that goes away, which must not run into the
 		// deadline: that would end the work on what has been read.
-		err = errors.Join(err, r.connection.SetReadDeadline(time.Time{}))
+		if deadlineErr := r.connection.SetReadDeadline(time.Time{}); deadlineErr != nil {
+			return n, errors.Join(err, deadlineErr)
+		}
 	}
 	if deadlineErr := r.connection.SetWriteDeadline(now.Add(r.read + r.write)); deadlineErr != nil {
 		return n, deadlineErr
