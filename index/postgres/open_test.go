@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -76,14 +77,13 @@ func TestOpenRefuses(t *testing.T) {
 	emptied := newDatabase(t)
 	openTest(t, Options{DSN: emptied, Space: testSpace})
 	execute(t, emptied, "DELETE FROM lexicrop.catalogue")
+	execute(t, server.DSN("postgres"), "DROP DATABASE IF EXISTS latin")
 	execute(t, server.DSN("postgres"), "CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0")
-	execute(t, server.DSN("postgres"), "CREATE ROLE guest LOGIN PASSWORD 'staple'")
+	guestRole := newRole(t)
 	unreadable := newDatabase(t)
 	openTest(t, Options{DSN: unreadable, Space: testSpace})
-	execute(t, unreadable, "GRANT USAGE ON SCHEMA lexicrop TO guest")
-	guest := func(dsn string) string {
-		return strings.Replace(dsn, url.UserPassword("postgres", postgrestest.Password).String(), "guest:staple", 1)
-	}
+	execute(t, unreadable, "GRANT USAGE ON SCHEMA lexicrop TO "+guestRole)
+	guest := func(dsn string) string { return as(guestRole, dsn) }
 
 	for _, c := range []struct {
 		name    string
@@ -102,7 +102,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"a catalogue that lost its space", Options{DSN: emptied, Space: testSpace}, index.Damaged, "missing"},
 		{"text that is not UTF-8", Options{DSN: server.DSN("latin"), Space: testSpace}, index.Invalid, "LATIN1"},
 		{"a role that may not make a schema", Options{DSN: guest(fresh), Space: testSpace}, index.Internal, "make the schema"},
-		{"a role that may not install pgvector", Options{DSN: guest(prepared("CREATE SCHEMA lexicrop AUTHORIZATION guest")), Space: testSpace}, index.Invalid, "CREATE EXTENSION vector"},
+		{"a role that may not install pgvector", Options{DSN: guest(prepared("CREATE SCHEMA lexicrop AUTHORIZATION " + guestRole)), Space: testSpace}, index.Invalid, "CREATE EXTENSION vector"},
 		{"a role that may not use the schema", Options{DSN: guest(existing), Space: testSpace}, index.Invalid, "may not use"},
 		{"a role that may not read", Options{DSN: guest(unreadable), Space: testSpace}, index.Internal, "permission denied"},
 		{"another space", Options{DSN: existing, Space: index.Space{Name: "other", Fingerprint: "f", Dimension: 3}}, index.OtherSpace, "other"},
@@ -125,6 +125,21 @@ func TestOpenRefuses(t *testing.T) {
 		}
 		expectNoSecret(t, err)
 	}
+}
+
+var roles atomic.Int32
+
+// newRole makes a role that may only log in, see as.
+func newRole(t testing.TB) string {
+	t.Helper()
+	name := fmt.Sprint("role", roles.Add(1))
+	execute(t, server.DSN("postgres"), "CREATE ROLE "+name+" LOGIN PASSWORD 'staple'")
+	return name
+}
+
+// as is the DSN for a role of newRole.
+func as(role, dsn string) string {
+	return strings.Replace(dsn, url.UserPassword("postgres", postgrestest.Password).String(), role+":staple", 1)
 }
 
 // TestNoSecretInErrors has any text as DSN, with a password in it: an error may
@@ -172,12 +187,11 @@ func TestLeastPrivileges(t *testing.T) {
 	dsn := newDatabase(t)
 	execute(t, dsn, "CREATE SCHEMA extensions", "CREATE EXTENSION vector WITH SCHEMA extensions")
 	openTest(t, Options{DSN: dsn, Space: testSpace})
-	execute(t, dsn, "CREATE ROLE service LOGIN PASSWORD 'staple'",
-		"ALTER ROLE service SET synchronous_commit = off", // which must not count
-		"GRANT USAGE ON SCHEMA lexicrop, extensions TO service",
-		"GRANT SELECT ON lexicrop.catalogue TO service", "GRANT SELECT, INSERT, UPDATE, DELETE ON lexicrop.works, lexicrop.photos TO service")
-	dsn = strings.Replace(dsn, url.UserPassword("postgres", postgrestest.Password).String(), "service:staple", 1)
-	s := openTest(t, Options{DSN: dsn, Space: testSpace})
+	role := newRole(t)
+	execute(t, dsn, "ALTER ROLE "+role+" SET synchronous_commit = off", // which must not count
+		"GRANT USAGE ON SCHEMA lexicrop, extensions TO "+role,
+		"GRANT SELECT ON lexicrop.catalogue TO "+role, "GRANT SELECT, INSERT, UPDATE, DELETE ON lexicrop.works, lexicrop.photos TO "+role)
+	s := openTest(t, Options{DSN: as(role, dsn), Space: testSpace})
 	for name, call := range calls(t.Context(), s) {
 		put(t, s, testEntry("a", 1, 0, 0), testEntry("b", 0, 1, 0))
 		if err := call(); err != nil {
