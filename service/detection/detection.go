@@ -42,13 +42,17 @@ type Selection struct {
 // them sharpens its edges. Below it they may hold part of the work or its frame.
 const fuseIoU = 0.7
 
+// smallestArea, in square pixels, is that of the smallest box: far below anything that can be seen, and
+// far above where averaging could round a side away.
+const smallestArea = 1e-6
+
 // Select returns the detections among candidates, the most salient first. Candidates that overlap a
 // chosen one by at least fuseIoU are averaged into its box, weighted; those that overlap it by at
 // least s.NMS are dropped. The order of candidates is changed.
 func Select(candidates []Candidate, s Selection) []Candidate {
 	candidates = slices.DeleteFunc(candidates, func(c Candidate) bool {
 		// The comparison is written so that NaN is dropped too.
-		return !(c.Score >= s.MinScore) || !(c.weight() > 0) || !(c.Box.Area() > 0) || math.IsInf(c.Box.Area(), 0)
+		return !(c.Score >= s.MinScore) || !(c.weight() > 0) || !(c.Box.Area() >= smallestArea) || math.IsInf(c.Box.Area(), 0)
 	})
 	slices.SortStableFunc(candidates, func(a, b Candidate) int { return cmp.Compare(b.weight(), a.weight()) })
 	var chosen []Candidate
@@ -64,7 +68,8 @@ func Select(candidates []Candidate, s Selection) []Candidate {
 	return chosen
 }
 
-// fuse averages the boxes that agree with the winner, which is one of the candidates itself.
+// fuse averages the boxes that agree with the winner, which is one of the candidates itself and has the
+// largest weight. Weights are relative to its own, so that the smallest ones do not vanish in the sums.
 func fuse(winner Candidate, candidates []Candidate) preprocess.Box {
 	var sum preprocess.Box
 	var total float64
@@ -72,7 +77,7 @@ func fuse(winner Candidate, candidates []Candidate) preprocess.Box {
 		if c.Box.IoU(winner.Box) < fuseIoU {
 			continue
 		}
-		w := c.weight()
+		w := c.weight() / winner.weight()
 		sum.X1 += w * c.Box.X1
 		sum.Y1 += w * c.Box.Y1
 		sum.X2 += w * c.Box.X2

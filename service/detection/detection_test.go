@@ -66,6 +66,15 @@ func TestSelect(t *testing.T) {
 			},
 			s: all,
 		},
+		{
+			name: "weights however small average, boxes too small to see are none",
+			in: []Candidate{
+				{Box: box(0, 0, 10, 10), Score: 1e-300, Salience: 1e-170}, {Box: box(0, 0, 10, 10), Score: 1e-300, Salience: 1e-170},
+				{Box: box(1, 0, 1.5, 1e-183), Score: 1, Salience: 1},
+			},
+			s:    all,
+			want: []Candidate{{Box: box(0, 0, 10, 10), Score: 1e-300, Salience: 1e-170}},
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
