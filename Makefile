@@ -32,6 +32,7 @@ setup:
 .PHONY: setup-tests
 setup-tests: setup
 	index/postgres/setup.sh
+	helm/testbed/setup.sh
 
 .PHONY: build
 build: ## build the command build/lexicrop
@@ -39,9 +40,11 @@ build: ## build the command build/lexicrop
 	go build -o build/lexicrop ./cmd/lexicrop
 
 .PHONY: test
-test: setup-tests ## run the tests, a real Triton and PostgreSQL included; those of training where it is set up, and in CI
+test: setup-tests ## run the tests, a real Triton and PostgreSQL included; those of training and of the chart where they are set up, and in CI
 	@if [ "$(CI)" = true ]; then training/setup.sh; fi # a test exports a network of torchvision's
 	@status=0; \
+	if [ -d build/testbed ] || [ "$(CI)" = true ]; then helm/testbed/setup.sh || exit; \
+	else echo 'helm/ is left out: make test-helm sets up a Kubernetes for it'; export LEXICROP_SKIP_KUBERNETES=1; fi; \
 	echo 'go test $(GOTESTFLAGS) $(PACKAGES)'; go test $(GOTESTFLAGS) $(PACKAGES) || status=1; \
 	if [ -d build/training ] || [ "$(CI)" = true ]; then $(MAKE) --no-print-directory test-training || status=1; fi; \
 	exit $$status
@@ -53,6 +56,11 @@ test-race: setup-tests ## run the tests of what works concurrently under the rac
 .PHONY: test-swaps
 test-swaps: setup ## run the tests of swapping models; LONG=1: 200 swaps, and a model that loads for a minute
 	$(if $(LONG),LEXICROP_TEST_LONG=1) go test -count=1 -v -timeout 30m -run 'Swap|BadModel|Version|Canary|Watch|Reload|Compar' ./config ./service ./service/rest ./cmd/lexicrop
+
+.PHONY: test-helm
+test-helm: setup ## run the tests of the chart; the first time, a Kubernetes is built for them (5 to 10 minutes)
+	helm/testbed/setup.sh
+	go test -count=1 -v -timeout 30m $(GOTESTFLAGS) ./helm/...
 
 .PHONY: test-training
 test-training: ## run the tests of training/ (the first time, about 2 GB are downloaded)

@@ -52,7 +52,10 @@ func fieldSchema(field reflect.StructField) map[string]any {
 	case reflect.Int, reflect.Int64:
 		return bounded("integer", field)
 	case reflect.Float64:
-		return bounded("number", field)
+		// helm --set makes a text of 0.5.
+		schema := bounded("number", field)
+		schema["type"], schema["pattern"] = []string{"number", "string"}, `^-?[0-9.]+$`
+		return schema
 	case reflect.String:
 		// A version such as 2 needs no quotes in lexicrop.yaml.
 		return map[string]any{"type": []string{"string", "integer"}}

@@ -1,27 +1,30 @@
 #!/usr/bin/env bash
-# Gets what the chart is tested with, into ~/.cache/lexicrop, and prints the
-# folder: a Kubernetes control plane, kwok, helm (4, and 3 as helm3) and
-# kubectl, built from go.mod beside this script. The first time that takes five
-# to ten minutes on two cores; afterwards it is instant.
+# Gets what the chart is tested with into build/testbed: a Kubernetes control
+# plane with kwok, helm (4, and 3 as helm3) and kubectl, built from go.mod
+# beside this script and kept in ~/.cache/lexicrop; a validator from PyPI; the
+# kinds and formats that others define. The first time that takes five to ten
+# minutes on two cores; afterwards it is instant.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+testbed=$(realpath -m "$here/../../build/testbed")
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/lexicrop
+
+hash_of() { cat "$@" | sha256sum | cut -c1-20; }
 
 # build NAME PACKAGE
 build() {
-  [ ! -e "$folder/$1" ] || return 0
-  (cd "$here" && CGO_ENABLED=0 GOFLAGS='' nice go build -trimpath \
-    -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$version" -o "$folder/$1.part" "$2")
-  mv "$folder/$1.part" "$folder/$1"
+  [ ! -e "$binaries/$1" ] || return 0
+  (cd "$here" && CGO_ENABLED=0 GOFLAGS="" nice go build -trimpath \
+    -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$version" -o "$binaries/$1.part" "$2")
+  mv "$binaries/$1.part" "$binaries/$1"
 }
 
-folder=${XDG_CACHE_HOME:-$HOME/.cache}/lexicrop/kubernetes-$(cat "$here/go.mod" "$here/go.sum" | sha256sum | cut -c1-20)
-if [ ! -e "$folder/done" ]; then
+kubernetes() {
+  [ ! -e "$binaries/done" ] || return 0
+  local version name
   version=$(sed -n 's|^\tk8s.io/kubernetes \(v[0-9.]*\).*|\1|p' "$here/go.mod")
   echo "Building Kubernetes $version to test the chart on (once; five to ten minutes on two cores)" >&2
-  mkdir -p "$folder"
-  # Whoever comes second waits, and finds it done.
-  exec 9>"$folder.lock"
-  flock 9
+  mkdir -p "$binaries"
   build helm helm.sh/helm/v4/cmd/helm
   build helm3 helm.sh/helm/v3/cmd/helm
   build etcd go.etcd.io/etcd/server/v3
@@ -29,6 +32,40 @@ if [ ! -e "$folder/done" ]; then
     build "$name" "k8s.io/kubernetes/cmd/$name"
   done
   build kwok sigs.k8s.io/kwok/cmd/kwok
-  touch "$folder/done"
+  touch "$binaries/done"
+}
+
+validator() {
+  rm -rf "$testbed/python"
+  /usr/bin/python3 -m venv "$testbed/python"
+  "$testbed/python/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+    --require-hashes -r "$here/requirements.txt"
+}
+
+schemas() {
+  local module version sum folder files file json
+  rm -rf "$testbed/schemas"
+  mkdir "$testbed/schemas"
+  while read -r module version sum folder files; do
+    [[ $module != "#" ]] || continue
+    json=$(cd "$testbed" && GOFLAGS='' go mod download -json "$module@$version")
+    [[ $json == *"\"Sum\": \"$sum\""* ]] || { echo "$module $version has another hash than $sum" >&2; return 1; }
+    for file in $files; do
+      cp "$(sed -n 's/^\t"Dir": "\(.*\)",$/\1/p' <<<"$json")/$folder/$file" "$testbed/schemas/"
+    done
+  done <"$here/schemas.txt"
+}
+
+# Whoever comes second waits, and finds it done.
+mkdir -p "$testbed" "$cache"
+binaries=$cache/kubernetes-$(hash_of "$here/go.mod" "$here/go.sum")
+exec 9>"$binaries.lock"
+flock 9
+kubernetes
+ln -sfn "$binaries" "$testbed/bin"
+stamp=$(hash_of "$here/requirements.txt" "$here/schemas.txt" "$here/setup.sh")
+if [ "$(cat "$testbed/stamp" 2>/dev/null)" != "$stamp" ]; then
+  validator
+  schemas
+  echo "$stamp" >"$testbed/stamp"
 fi
-echo "$folder"

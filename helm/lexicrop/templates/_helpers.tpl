@@ -137,11 +137,11 @@ capabilities: {drop: [ALL]}
 {{- toYaml (mergeOverwrite (deepCopy .Values.config) $own) }}
 {{- end }}
 
-{{/* The models that the configuration names, one a line: wherever config.models has a key name. */}}
+{{/* The models that the configuration names, one a line: wherever config.models has a key name, which
+canaries and shadows have too. */}}
 {{- define "lexicrop.models" -}}
 {{- range $key, $value := . }}
 {{- if kindIs "map" $value }}{{ include "lexicrop.models" $value }}
-{{- else if kindIs "slice" $value }}{{ range $value }}{{ if kindIs "map" . }}{{ include "lexicrop.models" . }}{{ end }}{{ end }}
 {{- else if and (eq $key "name") $value }}{{ $value }}{{ "\n" }}{{ end }}
 {{- end }}
 {{- end }}
