@@ -94,6 +94,19 @@ func (l *loads) versions(r *resident) []string {
 	return slices.Sorted(maps.Keys(used))
 }
 
+// quiet waits until Triton is done with the last change of h's model, which may be a load that was given
+// up: what follows has its own time then.
+func (l *loads) quiet(ctx context.Context, h *hold) error {
+	l.mu.Lock()
+	r := l.models[h.name]
+	l.mu.Unlock()
+	if err := r.turn.Acquire(ctx, 1); err != nil {
+		return fmt.Errorf("waiting for its last load to end: %w", err)
+	}
+	r.turn.Release(1)
+	return nil
+}
+
 // load has Triton load the version of h's model, empty for the newest, beside the versions in use. One
 // that is ready is left as it is unless again asks for a look at its files.
 func (l *loads) load(ctx context.Context, h *hold, version string, again bool) error {

@@ -118,18 +118,25 @@ func isPassing(err error) bool {
 
 // attempt loads the model of j, tries it and makes it the active one.
 func (s *slot[N]) attempt(ctx context.Context, j *job, again bool) error {
-	bounded, cancel := context.WithTimeout(ctx, s.loadTimeout)
-	defer cancel()
 	h := s.loads.hold(j.name.Name)
-	n, err := s.bring(bounded, h, j.name, again, func(state State) { s.progress(j, state, "") })
+	err := s.loads.quiet(ctx, h)
 	if err == nil {
-		err = s.verified(bounded, n, j)
+		err = s.placed(ctx, h, j, again)
 	}
 	if err != nil {
 		s.loads.drop(h, 0)
+	}
+	return err
+}
+
+func (s *slot[N]) placed(ctx context.Context, h *hold, j *job, again bool) error {
+	ctx, cancel := context.WithTimeout(ctx, s.loadTimeout)
+	defer cancel()
+	n, err := s.bring(ctx, h, j.name, again, func(state State) { s.progress(j, state, "") })
+	if err != nil {
 		return err
 	}
-	return nil
+	return s.verified(ctx, n, j)
 }
 
 // verified makes n the active model when the reference picture says nothing against it. Where no

@@ -89,7 +89,7 @@ func TestABadModelChangesNothing(t *testing.T) {
 	}{
 		"there is none":         {broken(func(m *tritontest.Model) { m.Name = "elsewhere" }), tritontest.Fault{}, "finds no such model"},
 		"it does not load":      {broken(func(m *tritontest.Model) { m.LoadError = "model.onnx is missing" }), tritontest.Fault{}, "model.onnx is missing"},
-		"it loads for too long": {broken(func(m *tritontest.Model) { m.LoadDelay = 4 * time.Second }), tritontest.Fault{}, "took too long"},
+		"it loads for too long": {broken(func(m *tritontest.Model) { m.LoadDelay = 5 * time.Second }), tritontest.Fault{}, "took too long"},
 		"its contract is wrong": {broken(func(m *tritontest.Model) {
 			m.Config = tritontest.DetectorConfig("next")
 			m.Config.Parameters["decoder"].StringValue = "guess"
