@@ -48,19 +48,29 @@ class Assets:
 def load_assets(folder: Path) -> Assets:
     """Reads every picture below `folder`; DataError names the folder or file that is missing or broken."""
     artworks, square = [], []
-    for path in _pictures(folder / "artworks"):
+    for path in pictures_in(folder / "artworks"):
         if path.name.startswith(HELD_BACK):
             continue
         image = _at_most(read_image(path), 352)
         artworks.append(image)
         square.append(image.shape[0] == image.shape[1])
-    backgrounds = [_at_most(read_image(p), 480) for p in _pictures(folder / "backgrounds")]
-    cutouts = [_trimmed(read_cutout(p), p) for p in _pictures(folder / "objects")]
+    backgrounds = [_at_most(read_image(p), 480) for p in pictures_in(folder / "backgrounds")]
+    cutouts = [_trimmed(read_cutout(p), p) for p in pictures_in(folder / "objects")]
     photos = []
     labels = folder / "object_photos" / "labels.json"
     if labels.exists():
         photos = [s.with_image(read_image(s.path)) for s in read_labels(labels)]
     return Assets(artworks, square, backgrounds, cutouts, photos)
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures of a folder, by name; DataError where there is no folder or none in it."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder")
+    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES)
+    if not found:
+        raise DataError(f"{folder}: holds no pictures")
+    return found
 
 
 def read_cutout(path: Path) -> np.ndarray:
@@ -71,15 +81,6 @@ def read_cutout(path: Path) -> np.ndarray:
     if image.ndim != 3 or image.shape[2] != 4:
         raise DataError(f"{path}: a cut-out needs an alpha channel")
     return np.ascontiguousarray(image[:, :, [2, 1, 0, 3]])
-
-
-def _pictures(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder")
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES)
-    if not found:
-        raise DataError(f"{folder}: holds no pictures")
-    return found
 
 
 def _at_most(image: np.ndarray, side: int) -> np.ndarray:

@@ -16,9 +16,23 @@ from lexicrop_training import contract, hardcases, plots, quantize, studies, zoo
 from lexicrop_training.assets import Assets, load_assets
 from lexicrop_training.backbone import packaged_weights
 from lexicrop_training.batches import Examples
+from lexicrop_training.embed_network import Embedder
+from lexicrop_training.embed_training import EmbedConfig, load_embedder, torch_embed, train_embedder
+from lexicrop_training.embed_views import make_pictures
 from lexicrop_training.evaluation import MISS, Predictor, Row, evaluate, report, torch_predictor
 from lexicrop_training.export import export, onnx_predictor, openvino_predictor
 from lexicrop_training.geometry import letterbox
+from lexicrop_training.retrieval import Embed, embed_all, milliseconds, onnx_embed, openvino_embed
+from lexicrop_training.retrieval import report as retrieval_report
+from lexicrop_training.retrieval import search as retrieval_search
+from lexicrop_training.retrieval_photos import (
+    Split,
+    again_trial,
+    gallery_trial,
+    make_trial,
+    split_works,
+    turned_trial,
+)
 from lexicrop_training.samples import CLASSES, DataError, Sample, check_readable, read_any
 from lexicrop_training.scenes import KINDS, make_scene
 from lexicrop_training.trainer import Config, Data, load_run, load_runs, read_config, train
@@ -207,7 +221,84 @@ def _torchvision(o: argparse.Namespace) -> None:
     print(o.out / "original.onnx", o.out / "fixed.onnx", sep="\n")
 
 
+def _train_embedder(o: argparse.Namespace) -> None:
+    names = ("steps", "minutes", "instances", "side", "seed", "lr", "lr_backbone", "fitted", "workers", "threads")
+    config = replace(EmbedConfig(), **{n: getattr(o, n) for n in names if getattr(o, n) is not None})
+    if min(config.steps, config.fitted) < 1 or not 2 <= config.instances <= config.memory // 2 or config.side < 32:
+        raise DataError(f"--steps and --fitted from 1, --instances from 2 to {config.memory // 2}, --side from 32")
+    split = split_works(o.assets / "artworks", o.same)
+    # Small, because it is embedded again and again: one photo of each held-out work against the held-out works.
+    trial = make_trial(Split([], split.held, []), _walls(o), SERVED_SIDE, 1, 7)
+    pictures = make_pictures(split.train, load_assets(o.assets))
+    _print(train_embedder(o.run, config, pictures, trial, packaged_weights(config.variant)))
+
+
+def _export_embedder(o: argparse.Namespace) -> None:
+    models = [load_embedder(run, o.checkpoint) for run in (o.run, *o.also)]
+    states = [m.state_dict() for m in models]
+    models[0].load_state_dict({k: sum(s[k] for s in states) / len(states) for k in states[0]})
+    _write_embedder(models[0], o.out, o.sign)
+
+
+def _write_embedder(model: Embedder, out: Path, sign: Path | None) -> None:
+    export(model, out, SERVED_SIDE, ("embedding",))
+    images = np.random.default_rng(0).integers(0, 256, (2, SERVED_SIDE, SERVED_SIDE, 3), dtype=np.uint8)
+    images[0] = 0
+    for embed in (onnx_embed(out), openvino_embed(out)):
+        if not np.allclose(np.linalg.norm(embed(images), axis=1), 1, atol=0.01):
+            raise DataError(f"{out}: the exported model's vectors are not of length 1")
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+    if sign:
+        print("fingerprint", contract.sign(sign))
+
+
+def _retrieval(o: argparse.Namespace) -> None:
+    """Every model on the same photos: of held-out works, of a gallery, of photos again, and of turned pictures."""
+    split, walls = split_works(o.assets / "artworks", o.same), _walls(o)
+    trials = {
+        "held out": make_trial(split, walls, o.side, o.views, o.seed, o.resize),
+        "photos again": again_trial(split, walls, o.side, o.views, o.seed, o.resize, o.same),
+        "rotated": turned_trial(split, o.side, "rotated", o.resize),
+        "mirrored": turned_trial(split, o.side, "mirrored", o.resize),
+    }
+    if o.gallery:
+        trials["gallery"] = gallery_trial(split, o.gallery, o.gallery_photos, o.side, o.resize)
+    document: dict = {}
+    columns = ("recall@1", "recall@5", "micro_ap", "auc_wrong", "auc_outside", "right_median", "wrong_p95", "threshold",
+               "recall_above_threshold")  # fmt: skip
+    print(f"{'model':<28}{'photos':<20}" + "".join(f"{c[:11]:>12}" for c in columns))
+    for model in o.models:
+        embed = _embed(model, o)
+        name = f"{model.parent.name}/{model.name}"
+        document[name] = {"engine": o.engine} | milliseconds(embed, trials["held out"].photos[0])
+        for kind, trial in trials.items():
+            catalogue, photos = embed_all(embed, trial.catalogue), embed_all(embed, trial.photos)
+            found = retrieval_report(*retrieval_search(catalogue, photos, trial.work))
+            document[name][kind] = found
+            values = "".join(f"{found[c]:>12.4f}" if c in found else f"{'':>12}" for c in columns)
+            print(f"{name[-27:]:<28}{kind + ' ' + str(found['photos']):<20}{values}", flush=True)
+    _write_json(o.out, document)
+
+
 # --- what commands share ---
+
+SERVED_SIDE = 224  # of the embedder's input
+
+
+def _walls(o: argparse.Namespace) -> list[Sample]:
+    """The photos of framed works that test photos are made of."""
+    walls = [s for path in o.walls for s in read_any(path) if s.main.any()]
+    if not walls:
+        raise DataError("name photos of framed works, labelled, by --walls")
+    return walls
+
+
+def _embed(model: Path, o: argparse.Namespace) -> Embed:
+    if model.is_dir():
+        return torch_embed(load_embedder(model, o.checkpoint))
+    if not model.exists():
+        raise DataError(f"{model}: no such file")
+    return onnx_embed(model) if o.engine == "onnxruntime" else openvino_embed(model, o.engine.removeprefix("openvino-"))
 
 
 def _config(o: argparse.Namespace) -> Config:
@@ -395,7 +486,48 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--workers", type=int, default=1)
     sub.add_argument("--real-share", type=float, default=0.5)
     sub.add_argument("--out", type=Path, required=True)
+
+    sub = command("train-embedder", _train_embedder, "train the embedder in a run folder; an unfinished run goes on",
+                  _works)  # fmt: skip
+    sub.add_argument("run", type=Path)
+    sub.add_argument("--steps", type=int)
+    sub.add_argument("--minutes", type=float, help="end the schedule after this time at the latest")
+    sub.add_argument("--instances", type=int, help="pictures in a batch, two views of each")
+    sub.add_argument("--side", type=int, help="of the views, in pixels")
+    sub.add_argument("--seed", type=int)
+    sub.add_argument("--lr", type=float)
+    sub.add_argument("--lr-backbone", type=float)
+    sub.add_argument("--fitted", type=int, help="views that the first projection is fitted to")
+    sub.add_argument("--workers", type=int)
+    sub.add_argument("--threads", type=int)
+
+    sub = command("export-embedder", _export_embedder, "write the ONNX file of a run of the embedder")
+    sub.add_argument("run", type=Path)
+    sub.add_argument("out", type=Path)
+    sub.add_argument("--with", dest="also", type=Path, action="append", default=[], metavar="RUN",
+                     help="average with the weights of this run; repeatable")  # fmt: skip
+    sub.add_argument("--checkpoint", default="model.pt")
+    sub.add_argument("--sign", type=Path, metavar="MODEL_FOLDER", help="write the fingerprint into its configs")
+
+    sub = command("retrieval", _retrieval, "how well embedders find works again", _works)
+    sub.add_argument("models", type=Path, nargs="+", help="ONNX files or runs' folders")
+    sub.add_argument("--gallery", type=Path, metavar="CSV", help="file,x1,y1,x2,y2,work of real photos")
+    sub.add_argument("--gallery-photos", type=Path, metavar="FOLDER", help="where the photos of --gallery are")
+    sub.add_argument("--checkpoint", default="model.pt")
+    sub.add_argument("--engine", choices=("onnxruntime", "openvino-f32", "openvino-bf16"), default="openvino-bf16")
+    sub.add_argument("--resize", choices=("stretch", "letterbox"), default="stretch")
+    sub.add_argument("--side", type=int, default=SERVED_SIDE)
+    sub.add_argument("--views", type=int, default=2, help="photos of each work")
+    sub.add_argument("--seed", type=int, default=7)
+    sub.add_argument("--out", type=Path, default=Path("build/retrieval.json"))
     return parser
+
+
+def _works(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--assets", type=Path, required=True, metavar="FOLDER", help="with artworks/ and the rest")
+    sub.add_argument("--same", type=Path, metavar="FILE", help="names of pictures of the same work, a work a line")
+    sub.add_argument("--walls", type=Path, action="append", default=[], metavar="SET",
+                     help="labelled photos of framed works, which test photos are made of; repeatable")  # fmt: skip
 
 
 def _sources(sub: argparse.ArgumentParser) -> None:

@@ -28,6 +28,9 @@ class Embedder(nn.Module):
         self.backbone = EfficientNetLite(variant)
         self.head = SameConv(self.backbone.channels[1], FEATURES, 1)
         self.project = nn.Linear(FEATURES, dimensions)
+        for part in self.backbone.modules():  # memory traffic is half of the training time
+            if isinstance(part, nn.ReLU6):
+                part.inplace = True
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return F.normalize(self.project(self.pooled(images)).float(), eps=SMALLEST)

@@ -1,57 +1,21 @@
-"""How well an embedder finds works again: held-out works, photos of them made in a way nothing is trained on.
-
-A test photo is a real photo of a framed work in which another work has taken the place of the picture: frame, wall
-and surroundings are real, the work is one that was never trained on. The photo is then tilted, lit, blurred and
-compressed, and cut out by a box that is as wrong as a detector's.
-"""
+"""How well an embedder finds works again: recall, micro-AP, how far right and wrong matches lie apart."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
-import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
+import onnxruntime
+import openvino
 from sklearn.metrics import roc_auc_score
 
-from lexicrop_training.assets import HELD_BACK, PICTURES
 from lexicrop_training.evaluation import bootstrap
-from lexicrop_training.geometry import iou_numpy, letterbox
-from lexicrop_training.samples import DataError, Sample, read_image
 
-Rng = np.random.Generator
-# uint8 [B,S,S,3] RGB -> float32 [B,D] of length 1
+# uint8 [B,S,S,3] RGB -> float32 [B,D]
 Embed = Callable[[np.ndarray], np.ndarray]
-
-
-@dataclass(frozen=True)
-class Work:
-    """A catalogue picture: RGB uint8 [h,w,3]; square where its true aspect ratio was lost upstream."""
-
-    name: str
-    image: np.ndarray
-    square: bool
-
-
-@dataclass(frozen=True)
-class Split:
-    """train: works to learn from; held: never trained on, in the catalogue; outside: never in the catalogue."""
-
-    train: list[Work]
-    held: list[Work]
-    outside: list[Work]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """catalogue uint8 [n,S,S,3], photos uint8 [q,S,S,3]; work [q] the photo's place in the catalogue, -1: outside."""
-
-    catalogue: np.ndarray
-    photos: np.ndarray
-    work: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -61,71 +25,6 @@ class Found:
     rank: int
     right: float
     wrong: float
-
-
-def split_works(folder: Path) -> Split:
-    """Every fifth work of each painter is held out; the gallery of `estense_*` is outside the catalogue."""
-    train, held, outside = [], [], []
-    painters: dict[str, int] = {}
-    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES):
-        image = read_image(path)
-        work = Work(path.stem, image, image.shape[0] == image.shape[1])
-        painter = path.stem.rsplit("_", 1)[0]
-        if path.name.startswith(HELD_BACK):
-            outside.append(work)
-            continue
-        number = painters[painter] = painters.get(painter, -1) + 1
-        (held if number % 5 == 2 else train).append(work)
-    if not held:
-        raise DataError(f"{folder}: too few works to hold some out")
-    return Split(train, held, outside)
-
-
-def make_trial(split: Split, walls: list[Sample], side: int, views: int, seed: int, resize: str = "stretch") -> Trial:
-    """Held-out and trained-on works in the catalogue, `views` photos of each held-out and each outside work."""
-    catalogue = [*split.held, *split.train]
-    aspects = [_aspect(np.random.default_rng((seed, 1, i)), w) for i, w in enumerate(catalogue + split.outside)]
-    works = [_to_aspect(w.image, a) for w, a in zip(catalogue + split.outside, aspects, strict=True)]
-    photos, answer = [], []
-    for i in [*range(len(split.held)), *range(len(catalogue), len(works))]:
-        for view in range(views):
-            rng = np.random.default_rng((seed, 2, i, view))
-            crop = photographed(rng, works[i], walls[int(rng.integers(len(walls)))])
-            photos.append(_compressed(fit(crop, side, resize), 40))
-            answer.append(i if i < len(catalogue) else -1)
-    pictures = np.stack([fit(w, side, resize) for w in works[: len(catalogue)]])
-    return Trial(pictures, np.stack(photos), np.array(answer))
-
-
-def photographed(rng: Rng, work: np.ndarray, wall: Sample) -> np.ndarray:
-    """The crop of a phone photo of `work` hanging where the main work of the photo `wall` hangs."""
-    photo, box = _hung(rng, work, wall)
-    photo, quad = _tilted(rng, photo, box)
-    photo = _taken(rng, photo)
-    height, width = photo.shape[:2]
-    tight = np.concatenate([quad.min(0), quad.max(0)]).clip(0, [width, height] * 2)
-    x0, y0, x1, y1 = wrong_box(rng, tight, width, height).round().astype(int)
-    return photo[y0 : max(y1, y0 + 2), x0 : max(x1, x0 + 2)]
-
-
-def wrong_box(rng: Rng, box: np.ndarray, width: int, height: int, least: float = 0.6) -> np.ndarray:
-    """A box within the photo whose IoU with `box` is at least `least`, more often too large than too small."""
-    size = np.array([box[2] - box[0], box[3] - box[1]] * 2)
-    spread = rng.uniform(0.0, 0.12)
-    for _ in range(50):
-        outward = rng.normal(0.25 * spread, spread, 4) * (-1, -1, 1, 1)
-        moved = (box + outward * size).clip(0, [width, height] * 2)
-        if (moved[2:] - moved[:2] >= 4).all() and iou_numpy(moved[None], box[None])[0, 0] >= least:
-            return moved
-    return box
-
-
-def fit(image: np.ndarray, side: int, resize: str) -> np.ndarray:
-    """RGB uint8 [h,w,3] to [side,side,3], as the model contract's `resize` says."""
-    if resize == "letterbox":
-        return letterbox(image, side)[0]
-    shrinks = min(image.shape[:2]) > side
-    return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
 def embed_all(embed: Embed, images: np.ndarray, batch: int = 16) -> np.ndarray:
@@ -188,92 +87,31 @@ def area(high: np.ndarray, low: np.ndarray) -> float:
     return float(roc_auc_score(np.r_[np.ones(len(high)), np.zeros(len(low))], np.r_[high, low]))
 
 
-# --- the test photos ---
+def onnx_embed(path: Path, threads: int = 1) -> Embed:
+    """Any ONNX file with one picture input and one vector output, in ONNX Runtime on the CPU."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda images: session.run(None, {name: images})[0]
 
 
-def _aspect(rng: Rng, work: Work) -> float:
-    """Width by height: the true one where it is known, else one that works have."""
-    h, w = work.image.shape[:2]
-    return float(np.exp(rng.normal(-0.05, 0.3)).clip(0.5, 2.0)) if work.square else w / h
+def openvino_embed(path: Path, precision: str = "bf16", threads: int = 1) -> Embed:
+    """The same in OpenVINO; precision is the one it may calculate in: f32 or bf16."""
+    settings = {
+        "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision,
+    }  # fmt: skip
+    compiled = openvino.Core().compile_model(str(path), "CPU", settings)
+    request, output = compiled.create_infer_request(), compiled.output(0)
+    return lambda images: np.array(request.infer([images])[output], np.float32)
 
 
-def _to_aspect(image: np.ndarray, aspect: float) -> np.ndarray:
-    side = np.sqrt(image.shape[0] * image.shape[1])
-    size = (max(8, round(side * np.sqrt(aspect))), max(8, round(side / np.sqrt(aspect))))
-    return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
-
-
-def _hung(rng: Rng, work: np.ndarray, wall: Sample) -> tuple[np.ndarray, np.ndarray]:
-    """The photo with `work` inside the frame of its main work, and the box of the work in it."""
-    photo = wall.pixels()
-    box = wall.boxes[int(np.flatnonzero(wall.main)[0])]
-    # Stretched so that the opening has the work's aspect, and no larger than a reduced phone photo.
-    aspect = work.shape[1] / work.shape[0] / ((box[2] - box[0]) / (box[3] - box[1]))
-    scale = rng.uniform(380, 620) / max(photo.shape[0] / np.sqrt(aspect), photo.shape[1] * np.sqrt(aspect))
-    fx, fy = scale * np.sqrt(aspect), scale / np.sqrt(aspect)
-    photo = cv2.resize(photo, None, fx=fx, fy=fy, interpolation=cv2.INTER_AREA)
-    box = box * (fx, fy, fx, fy)
-    x0, y0, x1, y1 = box.round().astype(int)
-    inside = cv2.resize(work, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA).astype(np.float32)
-    edge = max(2, int(0.02 * (y1 - y0)))
-    inside[:edge] *= np.linspace(rng.uniform(0.5, 1), 1, edge)[:, None, None]
-    # The light of the place: the work takes up part of the old picture's brightness and colour.
-    old = photo[y0:y1, x0:x1].reshape(-1, 3).mean(0)
-    light = (old / max(1.0, old.mean())) ** 0.3 * (max(20.0, old.mean()) / 110) ** 0.25
-    photo[y0:y1, x0:x1] = np.clip(inside * light, 0, 255).astype(np.uint8)
-    return photo, box
-
-
-def _tilted(rng: Rng, photo: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The photo seen from elsewhere: its corners moved by up to a tenth; and the work's corners [4,2]."""
-    h, w = photo.shape[:2]
-    corners = np.array([(0, 0), (w, 0), (w, h), (0, h)], np.float32)
-    moved = corners + rng.uniform(-1, 1, (4, 2)) * rng.uniform(0, 0.1) * (w, h)
-    moved -= moved.min(0)
-    matrix = cv2.getPerspectiveTransform(corners, moved.astype(np.float32))
-    size = tuple(int(v) for v in np.ceil(moved.max(0)))
-    seen = cv2.warpPerspective(photo, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    x0, y0, x1, y1 = box
-    quad = np.array([[(x0, y0), (x1, y0), (x1, y1), (x0, y1)]], np.float32)
-    return seen, cv2.perspectiveTransform(quad, matrix)[0]
-
-
-def _taken(rng: Rng, photo: np.ndarray) -> np.ndarray:
-    """Exposure, colour, reflections, shadow, blur and noise, by other means than in training."""
-    image = Image.fromarray(photo)
-    for enhance, low, high in (
-        (ImageEnhance.Brightness, 0.55, 1.4), (ImageEnhance.Contrast, 0.65, 1.3), (ImageEnhance.Color, 0.5, 1.5),
-    ):  # fmt: skip
-        image = enhance(image).enhance(rng.uniform(low, high))
-    warmth = rng.uniform(-0.15, 0.15)
-    tint = np.array([1 + warmth, 1, 1 - warmth])
-    if rng.random() < 0.5:
-        image = _reflection(rng, image)
-    if rng.random() < 0.6:
-        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 2.2)))
-    pixels = np.asarray(image).astype(np.float32) * tint
-    if rng.random() < 0.4:  # somebody's shadow
-        across = np.linspace(-1, 1, pixels.shape[1])[None] * rng.choice([-1, 1])
-        pixels *= (1 - rng.uniform(0.2, 0.5) / (1 + np.exp(-(across - rng.uniform(-0.5, 0.5)) * 8)))[..., None]
-    pixels += rng.normal(0, rng.uniform(0, 8), pixels.shape)
-    return _compressed(np.clip(pixels, 0, 255).astype(np.uint8), int(rng.integers(40, 90)))
-
-
-def _reflection(rng: Rng, image: Image.Image) -> Image.Image:
-    """Lamps or a window, mirrored in the glass."""
-    shine = Image.new("L", image.size)
-    draw = ImageDraw.Draw(shine)
-    w, h = image.size
-    for _ in range(int(rng.integers(1, 4))):
-        x, y = rng.uniform(0, w), rng.uniform(0, h)
-        dx, dy = rng.uniform(0.02, 0.15) * w, rng.uniform(0.02, 0.15) * h
-        shape = draw.rectangle if rng.random() < 0.5 else draw.ellipse
-        shape((x - dx, y - dy, x + dx, y + dy), fill=int(rng.uniform(60, 230)))
-    shine = shine.filter(ImageFilter.GaussianBlur(rng.uniform(0.005, 0.04) * max(w, h)))
-    return Image.composite(Image.new("RGB", image.size, "white"), image, shine)
-
-
-def _compressed(image: np.ndarray, quality: int) -> np.ndarray:
-    buffer = BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=quality)
-    return np.asarray(Image.open(buffer).convert("RGB"))
+def milliseconds(embed: Embed, image: np.ndarray, rounds: int = 50) -> dict[str, float]:
+    """Medians of one picture [S,S,3] at a time, by the clock and of processor time."""
+    clock, processor = [], []
+    for _ in range(rounds):
+        began, spent = time.perf_counter(), time.process_time()
+        embed(image[None])
+        clock.append(time.perf_counter() - began)
+        processor.append(time.process_time() - spent)
+    return {"ms": 1000 * float(np.median(clock[5:])), "processor_ms": 1000 * float(np.median(processor[5:]))}
