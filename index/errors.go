@@ -41,6 +41,9 @@ const (
 	// Damaged: what was stored does not read as it was written. Verify lists
 	// the damage; another Upsert of the same entry repairs it.
 	Damaged
+	// Unavailable: the server that keeps the catalogue cannot be reached, or is
+	// not ready; the same call may succeed later.
+	Unavailable
 )
 
 func (k Kind) String() string {
@@ -61,6 +64,8 @@ func (k Kind) String() string {
 		return "index locked"
 	case Damaged:
 		return "index damaged"
+	case Unavailable:
+		return "index unavailable"
 	}
 	return "index failed"
 }

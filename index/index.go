@@ -13,7 +13,7 @@ import (
 // Durable: what Upsert and the deletions acknowledged, by returning nil,
 // outlives the process, however it ends, and the machine, where its disks keep
 // what they report as written. A call that failed may have done a part of its
-// work if Kind is Internal; then repeating it is right.
+// work if Kind is Internal or Unavailable; then repeating it is right.
 //
 // Consistent: every call that starts after a change was acknowledged sees it,
 // Search included.

@@ -128,6 +128,8 @@ func catalogueError(catalogue *index.Error, err error) *Error {
 		return &Error{Code: CodeNotInCatalogue, Detail: "the catalogue has no " + catalogue.Err.Error(), Err: err}
 	case index.Closed, index.Locked:
 		return &Error{Code: CodeCatalogueGone, Detail: "the catalogue is not open", Err: err}
+	case index.Unavailable:
+		return &Error{Code: CodeCatalogueGone, Detail: "the catalogue's server does not answer", Err: err}
 	case index.Damaged:
 		return &Error{Code: CodeInternal, Detail: "an entry of the catalogue is damaged; `lexicrop index verify` lists it", Err: err}
 	default:

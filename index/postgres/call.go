@@ -85,8 +85,13 @@ func failure(ctx context.Context, doing string, err error) error {
 }
 
 func kindOf(err error) index.Kind {
-	if e, ok := errors.AsType[*pgconn.PgError](err); ok && strings.HasPrefix(e.Code, "XX00") && e.Code != "XX000" {
+	e, said := errors.AsType[*pgconn.PgError](err)
+	_, unconnected := errors.AsType[*pgconn.ConnectError](err)
+	switch {
+	case said && strings.HasPrefix(e.Code, "XX00") && e.Code != "XX000":
 		return index.Damaged // pages or indexes
+	case isLost(err), unconnected && !said:
+		return index.Unavailable
 	}
 	return index.Internal
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/jackc/pgx/v5/pgtype"
 	"pgregory.net/rapid"
 
 	"github.com/lexicam/lexicrop/index"
@@ -268,7 +269,7 @@ func TestTermsAgreeWithFilters(t *testing.T) {
 		field := rapid.SampledFrom([]string{"title", "artist", "link", "metadata.a", "metadata.b", "metadata.a|b", `metadata.\`, "metadata.="}).Draw(t, "field")
 		wanted := texts.Draw(t, "value")
 		want := index.Filter{{Field: field, Op: index.Equal, Values: []string{wanted}}}.Match(&work)
-		if got := slices.Contains(termsOf(&work), term(field, wanted)); got != want {
+		if got := slices.Contains(termsOf(&work), pgtype.UUID{Bytes: index.TermOf(field, wanted), Valid: true}); got != want {
 			t.Fatalf("%+v: %s=%s: %t, want %t", work, field, wanted, got, want)
 		}
 	})

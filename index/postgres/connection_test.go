@@ -44,7 +44,7 @@ func TestLostConnections(t *testing.T) {
 		group.Wait()
 		execute(t, dsn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'lexicrop' AND datname = current_database()")
 		err := call()
-		if err != nil && name == "DeletePhoto" && index.KindOf(err) == index.Internal && strings.Contains(err.Error(), "connection to PostgreSQL was lost") {
+		if err != nil && name == "DeletePhoto" && index.KindOf(err) == index.Unavailable && strings.Contains(err.Error(), "connection to PostgreSQL was lost") {
 			continue
 		}
 		if err != nil {
@@ -62,13 +62,13 @@ func TestServerGoneAndBack(t *testing.T) {
 	for range 2 {
 		for name, call := range calls(t.Context(), s) {
 			err := call()
-			if index.KindOf(err) != index.Internal || !strings.Contains(err.Error(), "connect") {
+			if index.KindOf(err) != index.Unavailable || !strings.Contains(err.Error(), "connect") {
 				t.Errorf("%s without a server: %v", name, err)
 			}
 			expectNoSecret(t, err)
 		}
 	}
-	if _, err := Open(t.Context(), Options{DSN: own.DSN("postgres"), Space: testSpace}); index.KindOf(err) != index.Internal {
+	if _, err := Open(t.Context(), Options{DSN: own.DSN("postgres"), Space: testSpace}); index.KindOf(err) != index.Unavailable {
 		t.Errorf("Open without a server: %v", err)
 	} else {
 		expectNoSecret(t, err)

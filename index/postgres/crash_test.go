@@ -96,7 +96,7 @@ func writeUntilError(ctx context.Context, t *testing.T, s *Store, l *ledger, ack
 			}
 		}
 		if err != nil {
-			if index.KindOf(err) != index.Internal {
+			if index.KindOf(err) != index.Unavailable {
 				t.Errorf("after the server was killed: %v", err)
 			}
 			return

@@ -1,9 +1,6 @@
 package postgres
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -16,40 +13,14 @@ import (
 	"github.com/lexicam/lexicrop/index"
 )
 
-// A work's row has its terms: a digest for every field and value of which
-// "FIELD=VALUE" holds. So what equals what is decided here, once, when the work
-// is written, as index.Filter decides it (numbers by their digits, lists by
-// their elements), and the database compares digests, by an index.
-
+// termsOf are those that a work's row has; the database compares them by an index.
 func termsOf(w *index.Work) []pgtype.UUID {
-	terms := []pgtype.UUID{term("title", w.Title), term("artist", w.Artist), term("link", w.Link)}
-	for key, v := range w.Metadata {
-		terms = appendTerms(terms, "metadata."+key, v)
+	terms := index.TermsOf(w)
+	uuids := make([]pgtype.UUID, len(terms))
+	for i, t := range terms {
+		uuids[i] = pgtype.UUID{Bytes: t, Valid: true}
 	}
-	slices.SortFunc(terms, func(a, b pgtype.UUID) int { return bytes.Compare(a.Bytes[:], b.Bytes[:]) })
-	return slices.Compact(terms)
-}
-
-func appendTerms(terms []pgtype.UUID, field string, value any) []pgtype.UUID {
-	switch v := value.(type) {
-	case string:
-		return append(terms, term(field, v))
-	case json.Number:
-		return append(terms, term(field, v.String()))
-	case bool:
-		return append(terms, term(field, strconv.FormatBool(v)))
-	case []any:
-		for _, element := range v {
-			terms = appendTerms(terms, field, element)
-		}
-	}
-	return terms // null and objects equal nothing
-}
-
-func term(field, value string) pgtype.UUID {
-	text := index.Condition{Field: field, Op: index.Equal, Values: []string{value}}.String()
-	sum := sha256.Sum256([]byte(text))
-	return pgtype.UUID{Bytes: [16]byte(sum[:]), Valid: true}
+	return uuids
 }
 
 // where is a filter, which passed Check, as an SQL condition on works w.
@@ -82,7 +53,7 @@ func condition(c index.Condition, args *arguments) string {
 	default:
 		terms := make([]pgtype.UUID, len(c.Values))
 		for i, v := range c.Values {
-			terms[i] = term(c.Field, v)
+			terms[i] = pgtype.UUID{Bytes: index.TermOf(c.Field, v), Valid: true}
 		}
 		equal = "w.terms && " + args.add(terms) + "::uuid[]"
 	}

@@ -40,7 +40,7 @@ func (s *Store) Search(ctx context.Context, q index.Query) ([]index.Match, error
 // are none beyond that are asked for.
 func (s *Store) matches(ctx context.Context, tx pgx.Tx, q *index.Query, nearest int) (matches []index.Match, complete bool, err error) {
 	var args arguments
-	query := args.add(pgvector.NewVector(directionOf(q.Vector)))
+	query := args.add(pgvector.NewVector(index.DirectionOf(q.Vector)))
 	chosen := "true"
 	if len(q.Filter) > 0 {
 		chosen = "work IN (SELECT id FROM works w WHERE " + where(q.Filter, &args) + ")"

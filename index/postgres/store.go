@@ -73,7 +73,7 @@ var _ index.Store = (*Store)(nil)
 //
 // Errors are *index.Error: OtherSpace and WrongDimension if the catalogue holds
 // other vectors, NotFound if there is none and Options name no space, Invalid if
-// Options, database or schema cannot serve, Internal if the server cannot be
+// Options, database or schema cannot serve, Unavailable if the server cannot be
 // reached.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Schema == "" {

@@ -84,7 +84,7 @@ func (v *verification) checkPhotos(ctx context.Context, tx pgx.Tx) error {
 			v.found(work, p.ID, err.Error())
 		case err != nil:
 			return fmt.Errorf("read the photos: %w", err)
-		case !slices.Equal(direction.Slice(), directionOf(p.Vector)):
+		case !slices.Equal(direction.Slice(), index.DirectionOf(p.Vector)):
 			v.found(work, p.ID, "searches use another vector than the one kept")
 		}
 		v.report.Photos++

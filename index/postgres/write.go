@@ -80,7 +80,7 @@ func (u *upserts) addPhoto(work string, p *index.Photo) {
 	if len(p.Crop) > 0 {
 		crop, cropSum = p.Crop, new(sumOfCrop(work, p))
 	}
-	u.queue(work, upsertPhoto, work, p.ID, p.Hash, p.Source, pgvector.NewVector(p.Vector), pgvector.NewVector(directionOf(p.Vector)),
+	u.queue(work, upsertPhoto, work, p.ID, p.Hash, p.Source, pgvector.NewVector(p.Vector), pgvector.NewVector(index.DirectionOf(p.Vector)),
 		sumOfPhoto(work, p), crop, cropSum)
 }
 
