@@ -186,7 +186,7 @@ func TestAWrongConfigurationIsSeen(t *testing.T) {
 	}
 }
 
-// The hook's command line is one that the program has; helm/e2e runs it.
+// The hook's command line is one that the program has.
 func TestHookCommandExists(t *testing.T) {
 	job := find(t, render(t), "Job", "lx-lexicrop-test")
 	container := job.container(t, "photo")

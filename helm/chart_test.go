@@ -1,5 +1,5 @@
-// Package helm_test checks the chart by rendering it: against Kubernetes's schemas, against the real
-// binary and configuration, and against wrong values. helm/e2e installs it.
+// Package helm_test checks the chart: what it renders against Kubernetes's schemas, against the real binary
+// and configuration, and against wrong values; and it installs it on a real control plane.
 package helm_test
 
 import (
@@ -202,7 +202,7 @@ func keyed(t *testing.T, manifests string) map[string]string {
 	return texts
 }
 
-// foreign are the groups of kinds that Kubernetes itself does not have; the end-to-end test has an API
+// foreign are the groups of kinds that Kubernetes itself does not have; TestOnKubernetes has an API
 // server validate them by their CRDs.
 var foreign = []string{"monitoring.coreos.com/", "gateway.networking.k8s.io/", "keda.sh/"}
 
