@@ -55,7 +55,7 @@ test-race: setup-tests ## run the tests of what works concurrently under the rac
 
 .PHONY: test-swaps
 test-swaps: setup ## run the tests of swapping models; LONG=1: 200 swaps, and a model that loads for a minute
-	$(if $(LONG),LEXICROP_TEST_LONG=1) go test -count=1 -v -timeout 30m -run 'Swap|BadModel|Version|Canary|Watch|Reload|Compar' ./config ./service ./service/rest ./cmd/lexicrop
+	$(if $(LONG),LEXICROP_TEST_LONG=1) go test -count=1 -v -timeout 30m -run 'Swap|BadModel|Version|Canary|Shadow|Watch|Reload|Compar|Detectors|Embedders|Loads|Trial' ./config ./service/... ./cmd/lexicrop
 
 .PHONY: test-helm
 test-helm: setup ## run the tests of the chart; the first time, a Kubernetes is built for them (5 to 10 minutes)

@@ -118,7 +118,7 @@ func (m *model[N]) set(l Lineup, again bool) {
 // primary that was ready is asked even when it seems lost: its errors tell better what is wrong than
 // an old observation. A canary that is not ready is passed over.
 func (m *model[N]) ready(ctx context.Context) (N, error) {
-	switch role := roleOf(ctx).of(m.task); {
+	switch role := RoleAsked(ctx, m.task); {
 	case role == RoleShadow:
 		return m.shadow.hold()
 	case role == RoleCanary, role == "" && m.canary.isReady() && m.split.takes(ctx):
@@ -163,10 +163,13 @@ func (c chosen) of(task modelrepo.Task) Role {
 
 type roleKey struct{}
 
-// withRole has the model of a role asked in a request, which is a comparison then.
-func withRole(ctx context.Context, task modelrepo.Task, role Role) context.Context {
+// WithRole has the model of a role asked in a request, which is a comparison then.
+func WithRole(ctx context.Context, task modelrepo.Task, role Role) context.Context {
 	return context.WithValue(ctx, roleKey{}, chosen{task, role})
 }
+
+// RoleAsked is the role that WithRole chose for a task, empty where it chose none.
+func RoleAsked(ctx context.Context, task modelrepo.Task) Role { return roleOf(ctx).of(task) }
 
 func roleOf(ctx context.Context) chosen {
 	c, _ := ctx.Value(roleKey{}).(chosen)

@@ -50,7 +50,7 @@ func (s *Service) compareCrop(ctx context.Context, photo []byte, o CropOptions, 
 		watch := startStopwatch()
 		_, crop, err := s.find(ctx, photo, o, watch)
 		if err == nil {
-			s.metrics.agreement.WithLabelValues(string(other)).Observe(agreement(first, crop.Detections))
+			s.metrics.agreement.WithLabelValues(string(other)).Observe(Agreement(first, crop.Detections))
 			s.metrics.compared(modelrepo.TaskDetector, other, took, watch.of(StageInfer))
 		}
 		return err
@@ -89,7 +89,7 @@ func (s *Service) beside(task modelrepo.Task, role Role, photo []byte, compare f
 	photo = bytes.Clone(photo)
 	s.running.Go(func() {
 		defer s.besides.Release(1)
-		ctx, cancel := context.WithTimeout(withRole(s.life, task, role), besideTimeout)
+		ctx, cancel := context.WithTimeout(WithRole(s.life, task, role), besideTimeout)
 		defer cancel()
 		if err := compare(ctx, photo); err != nil {
 			outcome.WithLabelValues(comparisonFailed).Inc()
@@ -100,8 +100,8 @@ func (s *Service) beside(task modelrepo.Task, role Role, photo []byte, compare f
 	})
 }
 
-// agreement is the IoU of the first works of two answers: 1 where neither has one, 0 where one has.
-func agreement(a, b []Detection) float64 {
+// Agreement is the IoU of the first works of two answers: 1 where neither has one, 0 where one has.
+func Agreement(a, b []Detection) float64 {
 	switch {
 	case len(a) == 0 && len(b) == 0:
 		return 1

@@ -23,8 +23,8 @@ import (
 )
 
 func newModelsCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "models", Short: "List, verify or add models of the repository"}
-	cmd.AddCommand(newModelsListCommand(), newModelsVerifyCommand(), newModelsAddCommand())
+	cmd := &cobra.Command{Use: "models", Short: "List, verify, compare or add models of the repository"}
+	cmd.AddCommand(newModelsListCommand(), newModelsVerifyCommand(), newModelsCompareCommand(), newModelsAddCommand())
 	return cmd
 }
 
