@@ -22,7 +22,7 @@ from lexicrop_training.embed_views import make_pictures
 from lexicrop_training.evaluation import MISS, Predictor, Row, evaluate, report, torch_predictor
 from lexicrop_training.export import export, onnx_predictor, openvino_predictor
 from lexicrop_training.geometry import letterbox
-from lexicrop_training.retrieval import Embed, embed_all, milliseconds, onnx_embed, openvino_embed
+from lexicrop_training.retrieval import Embed, embed_all, milliseconds, once, onnx_embed, openvino_embed
 from lexicrop_training.retrieval import report as retrieval_report
 from lexicrop_training.retrieval import search as retrieval_search
 from lexicrop_training.retrieval_photos import (
@@ -271,6 +271,7 @@ def _retrieval(o: argparse.Namespace) -> None:
         embed = _embed(model, o)
         name = f"{model.parent.name}/{model.name}"
         document[name] = {"engine": o.engine} | milliseconds(embed, trials["held out"].photos[0])
+        embed = once(embed)
         for kind, trial in trials.items():
             catalogue, photos = embed_all(embed, trial.catalogue), embed_all(embed, trial.photos)
             found = retrieval_report(*retrieval_search(catalogue, photos, trial.work))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lexicrop_training.geometry import iou_numpy
-from lexicrop_training.retrieval import Found, area, embed_all, micro_ap, report, search
+from lexicrop_training.retrieval import Found, area, embed_all, micro_ap, once, report, search
 from lexicrop_training.retrieval_photos import (
     Split,
     Work,
@@ -45,7 +45,7 @@ def test_search_ranks_the_right_work_among_all() -> None:
 
 
 def test_report_by_hand() -> None:
-    found = [Found(1, 0.9, 0.5), Found(2, 0.6, 0.7), Found(6, 0.2, 0.8), Found(1, 0.3, 0.1)]
+    found = [Found(1, 0.9, 0.5, 3), Found(2, 0.6, 0.7, 5), Found(6, 0.2, 0.8, 7), Found(1, 0.3, 0.1, 8)]
     outside = np.linspace(0.0, 0.4, 101)  # whose 99th percentile is 0.396
     made = report(found, outside)
     assert made["photos"] == 4
@@ -57,17 +57,19 @@ def test_report_by_hand() -> None:
     assert made["threshold"] == pytest.approx(0.396)
     assert made["recall_above_threshold"] == 0.25  # 0.9; the 0.3 is first too, but below
     assert made["right_median"] == pytest.approx(0.45)
-    low, high = made["recall@1_95"]
-    assert 0 <= low < 0.5 < high <= 1
+    for name in ("recall@1", "auc_wrong"):
+        low, high = made[f"{name}_95"]
+        assert 0 <= low < made[name] < high <= 1
+    assert report([replace(f, work=3) for f in found], outside)["recall@1_95"] == [0.5, 0.5]  # one work says no more
 
 
 def test_report_without_works_outside_has_no_threshold() -> None:
-    assert "threshold" not in report([Found(1, 0.9, 0.5)], np.zeros(0))
+    assert "threshold" not in report([Found(1, 0.9, 0.5, 0)], np.zeros(0))
 
 
 def test_micro_ap_by_hand() -> None:
     """Surest first: right (0.9), outside (0.8), wrong (0.7), right (0.6): (1/1 + 2/4) of three to be found."""
-    found = [Found(1, 0.9, 0.1), Found(2, 0.3, 0.7), Found(1, 0.6, 0.2)]
+    found = [Found(1, 0.9, 0.1, 0), Found(2, 0.3, 0.7, 1), Found(1, 0.6, 0.2, 2)]
     assert micro_ap(found, np.array([0.8])) == pytest.approx((1 + 2 / 4) / 3)
     assert micro_ap(found[:1], np.array([0.8])) == 1
     assert micro_ap(found[1:2], np.array([0.8])) == 0
@@ -81,6 +83,20 @@ def test_vectors_are_divided_by_their_length() -> None:
     images = np.arange(1, 19, dtype=np.uint8)[:, None, None, None]
     vectors = embed_all(lambda part: part[:, :, 0, 0].astype(np.float32) * [[3.0, 4.0]], images)
     np.testing.assert_allclose(vectors, np.tile([0.6, 0.8], (18, 1)))
+
+
+def test_a_picture_is_embedded_once() -> None:
+    seen: list[int] = []
+
+    def embed(images: np.ndarray) -> np.ndarray:
+        seen.extend(images.ravel().tolist())
+        return images.reshape(-1, 1).astype(np.float32)
+
+    again = once(embed)
+    for values in ([3, 5, 3], [5, 7], [7, 3]):
+        images = np.array(values, np.uint8)[:, None, None, None]
+        assert again(images).ravel().tolist() == values
+    assert sorted(seen) == [3, 5, 7]
 
 
 # --- the split ---
