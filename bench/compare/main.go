@@ -89,6 +89,7 @@ var parts = []struct {
 	{"cold", measureColdStarts},
 	{"pairs", measurePairs},
 	{"settings", measureSettings},
+	{"requests", measureRequests},
 	{"floor", measureFloor},
 	{"profile", measureProfile},
 	{"growth", measureGrowth},

@@ -31,7 +31,7 @@ func writeReport(r *results, folder, document string) error {
 	}
 	t, err := template.New("performance").Funcs(template.FuncMap{
 		"ms": milliseconds, "percent": func(x float64) string { return fmt.Sprintf("%.0f %%", 100*x) },
-		"pairs": pairRows, "goals": goals, "tuning": tuningRows, "cold": coldRows, "settings": settingRows,
+		"pairs": pairRows, "goals": goals, "tuning": tuningRows, "cold": coldRows, "settings": settingRows, "requests": requestRows,
 		"stages": stageRows, "growth": func(r *results) string { return growthRows(r, relative) }, "chart": func(name string) string { return filepath.ToSlash(filepath.Join(relative, name)) },
 	}).Parse(performanceTemplate)
 	if err != nil {
@@ -173,6 +173,18 @@ func settingRows(r *results) string {
 		ownRate, _, _ := middle(s.Default, perSecond)
 		otherRate, _, _ := middle(s.Setting, perSecond)
 		rows = append(rows, fmt.Sprintf("| %s | %d | %s | %s | %.1f | %.1f |", s.Name, s.Clients, milliseconds(otherP50), milliseconds(ownP50), otherRate, ownRate))
+	}
+	return strings.Join(rows, "\n")
+}
+
+func requestRows(r *results) string {
+	var rows []string
+	for _, k := range r.Requests {
+		median, low, high := middle(k.Turns, p50)
+		late, _, _ := middle(k.Turns, p95)
+		rate, _, _ := middle(k.Turns, perSecond)
+		spent, _, _ := middle(k.Turns, cpu)
+		rows = append(rows, fmt.Sprintf("| %s | %d | %s (%s to %s) | %s | %.1f | %s |", k.Name, k.Clients, milliseconds(median), milliseconds(low), milliseconds(high), milliseconds(late), rate, milliseconds(spent)))
 	}
 	return strings.Join(rows, "\n")
 }

@@ -26,6 +26,7 @@ type results struct {
 	Cold     []cold    // starts
 	Pairs    []pair    // the original and lexicrop in turns
 	Settings []setting // of lexicrop
+	Requests []requestKind
 	Floor    floor
 	Profile  profileOf
 	Growth   []growth
@@ -65,6 +66,13 @@ type setting struct {
 	Name             string
 	Clients          int
 	Default, Setting []turn
+}
+
+// requestKind is lexicrop asked for one thing, in turns with others.
+type requestKind struct {
+	Name    string
+	Clients int
+	Turns   []turn
 }
 
 // floor is what the work itself costs: decoding and network, without a service around them.

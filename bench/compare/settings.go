@@ -17,6 +17,7 @@ type variant struct {
 	name string
 	// env sets it; models, where it is not nil, changes a copy of the detector's folder.
 	env    []string
+	needs  string // a file or folder without which it is left out
 	models func(detector string) error
 }
 
@@ -31,6 +32,7 @@ func variants() []variant {
 		{name: "ONNX Runtime instead of OpenVINO", models: edit("config.pbtxt", func(text string) string {
 			return text + "\nparameters { key: \"engine\" value { string_value: \"onnxruntime\" } }\n"
 		})},
+		{name: "the heavy detector", env: []string{"LEXICROP_MODELS_DETECTOR_NAME=detector-large"}, needs: "modelrepo/models/detector-large"},
 		{name: "int8 in OpenVINO", models: useFile("build/bench/detector-int8.onnx")},
 	}
 }
@@ -71,6 +73,11 @@ func measureSettings(ctx context.Context, p plan, r *results) error {
 
 // measure starts lexicrop under the setting: the two sides of a pair use the same ports.
 func (v variant) measure(ctx context.Context, requests []bench.Request, load bench.Load) (turn, error) {
+	if v.needs != "" {
+		if _, err := os.Stat(v.needs); err != nil {
+			return turn{}, err
+		}
+	}
 	env := v.env
 	if v.models != nil {
 		repository, err := os.MkdirTemp("", "lexicrop-bench")
@@ -85,7 +92,7 @@ func (v variant) measure(ctx context.Context, requests []bench.Request, load ben
 		if err := v.models(detector); err != nil {
 			return turn{}, err
 		}
-		env = append(env, "LEXICROP_TRITON_LOCAL_REPOSITORY="+repository, "LEXICROP_MODELS_EMBEDDER_NAME=")
+		env = append(env, "LEXICROP_TRITON_LOCAL_REPOSITORY="+repository)
 	}
 	process, err := bench.Start(ctx, ours(env...), logFolder)
 	if err != nil {
