@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/lexicam/lexicrop/index"
 	"github.com/lexicam/lexicrop/preprocess"
@@ -48,10 +49,14 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	if e.Err == nil {
+	switch {
+	case e.Err == nil:
 		return string(e.Code) + ": " + e.Detail
+	case strings.HasSuffix(e.Err.Error(), e.Detail): // which says it all
+		return string(e.Code) + ": " + e.Err.Error()
+	default:
+		return fmt.Sprintf("%s: %s: %v", e.Code, e.Detail, e.Err)
 	}
-	return fmt.Sprintf("%s: %s: %v", e.Code, e.Detail, e.Err)
 }
 
 func (e *Error) Unwrap() error { return e.Err }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -58,8 +59,11 @@ func addPictures(ctx context.Context, out io.Writer, c *config.Config, paths []s
 		tally := startTally(ctx, func(ctx context.Context) int { return ingest.Count(ctx, source) })
 		options := ingestOptions(c, tally)
 		options.Embed = embed
-		_, err := ingest.Add(ctx, store, svc, source, options)
-		return tally.finish(out, err)
+		counts, err := ingest.Add(ctx, store, svc, source, options)
+		if err = tally.finish(out, err); err == nil && counts.Total() == 0 {
+			err = fmt.Errorf("there is no picture in %s", strings.Join(paths, ", "))
+		}
+		return err
 	})
 }
 

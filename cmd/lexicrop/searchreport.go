@@ -13,18 +13,20 @@ import (
 )
 
 // searchReport prints the works found for each photo: a table for a person, or JSON as the API answers
-// it.
+// it. What failed is told below the table.
 type searchReport struct {
-	json  *json.Encoder
-	table *tabwriter.Writer
-	err   error
+	json     *json.Encoder
+	out      io.Writer
+	table    *tabwriter.Writer
+	failures []string
+	err      error
 }
 
 func newSearchReport(out io.Writer, asJSON bool) *searchReport {
 	if asJSON {
 		return &searchReport{json: json.NewEncoder(out)}
 	}
-	r := &searchReport{table: tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)}
+	r := &searchReport{out: out, table: tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)}
 	r.row("photo", "similarity", "title", "artist", "year", "id", "ms")
 	return r
 }
@@ -34,7 +36,8 @@ func (r *searchReport) photo(name string, s *service.Search, err error) {
 	case r.json != nil:
 		r.encode(name, s, err)
 	case err != nil:
-		r.row(name, "failed: "+err.Error(), "", "", "", "", "")
+		r.row(name, "failed", "", "", "", "", "")
+		r.failures = append(r.failures, fmt.Sprintf("%s: %v", name, err))
 	case len(s.Matches) == 0:
 		r.row(name, "nothing found", "", "", "", "", total(s.Timings))
 	default:
@@ -53,6 +56,11 @@ func (r *searchReport) photo(name string, s *service.Search, err error) {
 func (r *searchReport) close() error {
 	if r.table != nil && r.err == nil {
 		r.err = r.table.Flush()
+	}
+	for _, failure := range r.failures {
+		if r.err == nil {
+			_, r.err = fmt.Fprintf(r.out, "  %s\n", failure)
+		}
 	}
 	return r.err
 }

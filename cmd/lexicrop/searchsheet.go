@@ -59,7 +59,7 @@ type found struct {
 	crop []byte
 }
 
-// add draws a row: the photo with the region that was searched, and the works found.
+// add draws a row: the photo with the region that was searched, and the works found, sheetWorks at most.
 func (s *sheet) add(photo []byte, search *service.Search, works []found, c *config.Config) error {
 	picture, scale, err := shrink(photo, search.Image, sheetPhoto, c)
 	if err != nil {
@@ -69,13 +69,13 @@ func (s *sheet) add(photo []byte, search *service.Search, works []found, c *conf
 	drawBox(picture, preprocess.Box{
 		X1: float64(r.Min.X) * scale, Y1: float64(r.Min.Y) * scale, X2: float64(r.Max.X) * scale, Y2: float64(r.Max.Y) * scale,
 	}, color.RGBA{0, 200, 100, 255})
-	row := image.NewRGBA(image.Rect(0, 0, sheetPhoto+sheetMargin+sheetWorks*(sheetWork+sheetMargin)+sheetMargin, sheetPhoto+2*sheetMargin))
+	row := image.NewRGBA(image.Rect(0, 0, sheetPhoto+2*sheetMargin+max(1, len(works))*(sheetWork+sheetMargin), sheetPhoto+2*sheetMargin))
 	draw.Draw(row, row.Bounds(), image.White, image.Point{}, draw.Src)
 	place(row, picture, image.Rect(sheetMargin, sheetMargin, sheetMargin+sheetPhoto, sheetMargin+sheetPhoto))
 	if len(works) == 0 {
 		s.write(row, s.bold, sheetPhoto+2*sheetMargin, sheetMargin+sheetPhoto/2, "nothing found")
 	}
-	for i, w := range works[:min(len(works), sheetWorks)] {
+	for i, w := range works {
 		x := sheetPhoto + 2*sheetMargin + i*(sheetWork+sheetMargin)
 		if err := s.work(row, image.Rect(x, sheetMargin, x+sheetWork, row.Bounds().Dy()-sheetMargin), w); err != nil {
 			return err
@@ -153,6 +153,7 @@ func (s *sheet) save(name string) error {
 		return nil // every photo failed
 	}
 	all := image.NewRGBA(image.Rectangle{Max: size})
+	draw.Draw(all, all.Bounds(), image.White, image.Point{}, draw.Src)
 	y := 0
 	for _, row := range s.rows {
 		draw.Draw(all, row.Bounds().Add(image.Pt(0, y)), row, image.Point{}, draw.Src)
