@@ -154,46 +154,61 @@ func (l *loads) isReady(ctx context.Context, name, version string) (bool, error)
 }
 
 // drop ends a use, and has what nobody uses then unloaded, in the background and not before after has
-// passed: others that share the Triton may still need it, and the way back is short meanwhile.
+// passed: others that share the Triton may still need it, and the way back is short meanwhile. While
+// Triton is away it is tried again.
 func (l *loads) drop(h *hold, after time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := l.models[h.name]
 	delete(r.holds, h)
 	l.running.Go(func() {
-		select {
-		case <-l.ctx.Done():
-		case <-time.After(after):
-			l.tidy(h.name, r)
+		for {
+			select {
+			case <-l.ctx.Done():
+				return
+			case <-time.After(after):
+			}
+			err := l.tidy(h.name, r)
+			if err == nil || l.ctx.Err() != nil {
+				return
+			}
+			if !isPassing(err) {
+				l.log.Warn("the model stays loaded", "model", h.name, "reason", reasonOf(err))
+				return
+			}
+			after = maxRetry
 		}
 	})
 }
 
 // tidy unloads a model that nobody uses, or those of its versions.
-func (l *loads) tidy(name string, r *resident) {
+func (l *loads) tidy(name string, r *resident) error {
 	ctx, cancel := context.WithTimeout(l.ctx, unloadTimeout)
 	defer cancel()
-	if r.turn.Acquire(ctx, 1) != nil {
-		return
+	if err := r.turn.Acquire(ctx, 1); err != nil {
+		return fmt.Errorf("waiting for its last load to end: %w", err)
 	}
 	defer r.turn.Release(1)
 	l.mu.Lock()
 	used, ours := len(r.holds) > 0, r.ours
-	r.ours = r.ours && used
 	l.mu.Unlock()
 	versions := l.versions(r)
-	var err error
 	switch {
 	case !used && ours:
 		l.log.Info("unloading the model", "model", name)
 		r.asked, r.all = nil, false
-		err = l.client.Unload(ctx, name)
+		if err := l.client.Unload(ctx, name); err != nil {
+			return err
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		r.ours = false
 	case len(versions) > 0 && (r.all || len(r.asked) > len(versions)):
 		l.log.Info("unloading versions of the model", "model", name, "kept", versions)
+		if err := l.client.LoadVersions(ctx, name, versions...); err != nil {
+			return err
+		}
 		r.asked, r.all = versions, false
-		err = l.client.LoadVersions(ctx, name, versions...)
 	}
-	if err != nil && l.ctx.Err() == nil {
-		l.log.Warn("the model stays loaded", "model", name, "reason", reasonOf(err))
-	}
+	return nil
 }

@@ -77,11 +77,13 @@ func (s *testServer) stays(t *testing.T, photo []byte, want string) {
 
 // Whatever goes wrong on the way to another model, the old one answers on, and the reason is told.
 func TestABadModelChangesNothing(t *testing.T) {
+	t.Parallel()
 	broken := func(change func(m *tritontest.Model)) tritontest.Model {
 		m := tritontest.Detector("next", main)
 		change(&m)
 		return m
 	}
+	const tooLong = "took too long"
 	tests := map[string]struct {
 		next   tritontest.Model
 		fault  tritontest.Fault
@@ -89,7 +91,7 @@ func TestABadModelChangesNothing(t *testing.T) {
 	}{
 		"there is none":         {broken(func(m *tritontest.Model) { m.Name = "elsewhere" }), tritontest.Fault{}, "finds no such model"},
 		"it does not load":      {broken(func(m *tritontest.Model) { m.LoadError = "model.onnx is missing" }), tritontest.Fault{}, "model.onnx is missing"},
-		"it loads for too long": {broken(func(m *tritontest.Model) { m.LoadDelay = 5 * time.Second }), tritontest.Fault{}, "took too long"},
+		"it loads for too long": {broken(func(m *tritontest.Model) { m.LoadDelay = 5 * time.Second }), tritontest.Fault{}, tooLong},
 		"its contract is wrong": {broken(func(m *tritontest.Model) {
 			m.Config = tritontest.DetectorConfig("next")
 			m.Config.Parameters["decoder"].StringValue = "guess"
@@ -101,14 +103,17 @@ func TestABadModelChangesNothing(t *testing.T) {
 		"it fails":                   {broken(func(*tritontest.Model) {}), tritontest.Fault{Err: tritontest.ErrModel}, "blank picture"},
 		"its answer has no bytes":    {broken(func(*tritontest.Model) {}), tritontest.Fault{Change: tritontest.NoBytes}, "blank picture"},
 		"its answer has wrong shape": {broken(func(*tritontest.Model) {}), tritontest.Fault{Change: tritontest.WrongShape}, "blank picture"},
-		"it hangs":                   {broken(func(*tritontest.Model) {}), tritontest.Fault{Hang: true}, "took too long"},
+		"it hangs":                   {broken(func(*tritontest.Model) {}), tritontest.Fault{Hang: true}, tooLong},
 		"it finds nothing":           {tritontest.Detector("next"), tritontest.Fault{}, "finds nothing in the reference picture"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			fake := tritontest.New(t, tritontest.Detector("detector", main))
 			cfg := config.Default()
-			cfg.Triton.LoadTimeout = 2 * time.Second
+			if test.reason == tooLong {
+				cfg.Triton.LoadTimeout = time.Second
+			}
 			s := newTestServer(t, cfg, triton.Options{Address: fake.Address()})
 			fake.Add(test.next)
 			fake.SetFault(test.next.Name, test.fault)
@@ -125,12 +130,12 @@ func TestABadModelChangesNothing(t *testing.T) {
 			}
 			// What was loaded in vain does not stay.
 			eventually(t, "it is unloaded", func() bool { return len(fake.Loaded("next")) == 0 })
-			// Mended, it takes its place.
+			// Mended, it takes its place. A busy machine may need more attempts within the short time.
 			fake.SetFault(test.next.Name, tritontest.Fault{})
 			fake.Add(tritontest.Detector("next", main))
-			if got := s.swap(t, service.ModelName{Name: "next"}, true); got.State != service.StateActive {
-				t.Errorf("mended: %+v", got)
-			}
+			eventually(t, "mended, it is active", func() bool {
+				return s.swap(t, service.ModelName{Name: "next"}, true).State == service.StateActive
+			})
 			s.stays(t, photo, "next/1")
 			eventually(t, "the old one is unloaded", func() bool { return len(fake.Loaded("detector")) == 0 })
 		})
@@ -139,6 +144,7 @@ func TestABadModelChangesNothing(t *testing.T) {
 
 // A newer wish ends one that is under way, and what Triton loads in vain is unloaded.
 func TestANewerSwapEndsAnOlder(t *testing.T) {
+	t.Parallel()
 	s, fake := onFake(t, config.Default(), main)
 	slow := tritontest.Detector("slow", main)
 	slow.LoadDelay = 500 * time.Millisecond
@@ -154,8 +160,34 @@ func TestANewerSwapEndsAnOlder(t *testing.T) {
 	})
 }
 
+// A model that goes while Triton is away is unloaded when it is back.
+func TestASwappedOutModelIsUnloadedAfterAnOutage(t *testing.T) {
+	t.Parallel()
+	s, fake := onFake(t, config.Default(), main)
+	fake.Add(tritontest.Detector("next", main))
+	fake.SetFault("detector", tritontest.Fault{Hang: true})
+	asked := fake.Counts("detector").Inferences
+	picture := photo(t, 64, 64)
+	var last sync.WaitGroup
+	last.Go(func() { s.post(t, "/v1/crop", "image/jpeg", picture) }) // holds the old model
+	eventually(t, "a request is under way", func() bool { return fake.Counts("detector").Inferences > asked })
+	if got := s.swap(t, service.ModelName{Name: "next"}, false); got.State != service.StateActive {
+		t.Fatalf("%+v", got)
+	}
+	fake.Stop()
+	last.Wait()
+	eventually(t, "Triton is missed, and nothing holds the old model", func() bool {
+		models := s.service.Models()
+		return len(models) == 1 && models[0].State == service.StateLost
+	})
+	fake.Restart(t)
+	eventually(t, "it is unloaded", func() bool { return len(fake.Loaded("detector")) == 0 })
+	s.stays(t, picture, "next/1")
+}
+
 // Versions are pinned and given back by name, beside each other while they change.
 func TestAVersionIsPinnedAndRolledBack(t *testing.T) {
+	t.Parallel()
 	s, fake := onFake(t, config.Default(), main)
 	second := tritontest.Detector("detector", main)
 	second.Version = "2"
@@ -183,6 +215,7 @@ func TestAVersionIsPinnedAndRolledBack(t *testing.T) {
 
 // The same client always gets the same model, and a canary gets its share.
 func TestACanaryIsSticky(t *testing.T) {
+	t.Parallel()
 	s, fake := onFake(t, config.Default(), main)
 	fake.Add(tritontest.Detector("canary", main))
 	s.service.Apply(service.Models{Detector: service.Lineup{
@@ -231,6 +264,7 @@ func TestACanaryIsSticky(t *testing.T) {
 
 // A shadow sees the photos that are answered, is compared, and whatever it does reaches nobody.
 func TestAShadowIsComparedAndHurtsNobody(t *testing.T) {
+	t.Parallel()
 	s, fake := onFake(t, config.Default(), main)
 	half := main
 	half.Box[2] = (half.Box[0] + half.Box[2]) / 2 // the left half of what is answered
@@ -294,7 +328,7 @@ func TestSwapsOnARealTriton(t *testing.T) {
 	if os.Getenv("LEXICROP_SKIP_TRITON") == "1" {
 		t.Skip("LEXICROP_SKIP_TRITON is set")
 	}
-	swaps, slow := 6, 2*time.Second
+	swaps, slow := 2, 2*time.Second
 	if os.Getenv("LEXICROP_TEST_LONG") == "1" {
 		swaps, slow = 200, time.Minute
 	}
