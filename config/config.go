@@ -283,25 +283,50 @@ const (
 	StoreNone     StoreKind = "none"     // nothing: vectors are made, not searched
 	StoreSQLite   StoreKind = "sqlite"   // a file of this process
 	StorePostgres StoreKind = "postgres" // a PostgreSQL with pgvector, which several processes can share
+	StoreWeaviate StoreKind = "weaviate" // a Weaviate, which several processes can share
 )
 
 // Index is the catalogue: the works that can be found.
 type Index struct {
 	// Store is what keeps the catalogue: none, sqlite (a file that one process
-	// has to itself) or postgres (a PostgreSQL with pgvector). There is a
-	// catalogue only where an embedder is configured. Default: sqlite.
-	Store StoreKind `key:"store" everyday:"true" oneof:"none sqlite postgres"`
+	// has to itself), postgres (a PostgreSQL with pgvector) or weaviate (a
+	// Weaviate cluster). There is a catalogue only where an embedder is
+	// configured. Default: sqlite.
+	Store StoreKind `key:"store" everyday:"true" oneof:"none sqlite postgres weaviate"`
 	// Path is the file of an sqlite store; it is made when it is not there.
 	// Default: "catalogue.db".
 	Path string `key:"path" everyday:"true" check:"nonempty"`
 	// DSN is how a postgres store is reached, such as
 	// "postgres://user:password@host/database". It is secret. Default: "".
 	DSN Secret `key:"dsn"`
+	// Weaviate is how a weaviate store is reached.
+	Weaviate Weaviate `key:"weaviate"`
 	// KeepCrops keeps a small JPEG of every photo as it was embedded: it can be
 	// shown, and embedded again by another network. Default: true.
 	KeepCrops bool `key:"keep_crops"`
 	// CropSide is the longer side of these pictures in pixels. Default: 320.
 	CropSide int `key:"crop_side" min:"32" max:"1024"`
+}
+
+// Weaviate is how a weaviate store is reached.
+type Weaviate struct {
+	// URL is where the server is, such as "https://weaviate:8080". Default: "".
+	URL string `key:"url" check:"url"`
+	// APIKey is the key that the server asks for, empty where it asks for none.
+	// It is secret. Default: "".
+	APIKey Secret `key:"api_key"`
+	// Collection has the catalogue; it is made when it is not there. A name
+	// begins with a capital letter. Default: "Lexicrop".
+	Collection string `key:"collection" check:"collection"`
+	// Replicas is how many nodes of the cluster keep every photo of a catalogue
+	// that is made. Default: 1.
+	Replicas int `key:"replicas" min:"1" max:"100"`
+	// CAFile is a PEM file with the authorities that may have signed the
+	// server's certificate, empty for those of the system. Default: "".
+	CAFile string `key:"ca_file"`
+	// Timeout is the longest that one request to the server may take.
+	// Default: 1m.
+	Timeout time.Duration `key:"timeout" min:"1ms" max:"1h"`
 }
 
 // Search is how the same work is looked for in the catalogue. Requests may ask
@@ -366,6 +391,17 @@ type Log struct {
 // detector it keeps all labelled validation photos and rejects most empty walls.
 const DefaultMinScore = 0.4
 
+// What similarities mean depends on the embedder: these are for the shipped one, and new weights may
+// want others. docs/catalogue.md names them, and says how they were measured.
+const (
+	// SuggestedThreshold is the similarity (search.threshold) from which a match is hardly ever a wrong
+	// work.
+	SuggestedThreshold = 0.5
+	// SimilarWorks is the similarity from which two pictures of the catalogue are worth a look: they may
+	// show one work.
+	SimilarWorks = 0.7
+)
+
 // Default is the configuration of someone who sets nothing.
 func Default() *Config {
 	return &Config{
@@ -388,7 +424,8 @@ func Default() *Config {
 		},
 		Models: Models{Detector: Model{Name: "detector"}, Embedder: EmbedderModel{Name: "embedder"}, UnloadAfter: 2 * time.Minute},
 		Crop:   Crop{Detections: 1, MinScore: DefaultMinScore, NMSIoU: 0.5, RefineBelow: 0.25, Fallback: FallbackNone, JPEGQuality: 90},
-		Index:  Index{Store: StoreSQLite, Path: "catalogue.db", KeepCrops: true, CropSide: 320},
+		Index: Index{Store: StoreSQLite, Path: "catalogue.db", KeepCrops: true, CropSide: 320,
+			Weaviate: Weaviate{Collection: "Lexicrop", Replicas: 1, Timeout: time.Minute}},
 		Search: Search{Limit: 10, Threshold: -1, Photos: 3, MinArea: 0.08, MaxArea: 0.95},
 		Auth:   Auth{Burst: 20},
 		Log:    Log{Level: slog.LevelInfo, Format: LogText},

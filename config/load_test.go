@@ -61,6 +61,7 @@ func TestEveryKeyIsReadFromFileEnvironmentAndFlag(t *testing.T) {
 func another(t *testing.T, l leaf) (text, base string) {
 	t.Helper()
 	tls := "triton: {address: 'triton:8001', tls: {enabled: true}}"
+	weaviate := "index: {store: weaviate, weaviate: {url: 'https://weaviate:8080'}}"
 	switch l.key {
 	case "server.address", "admin.address":
 		return "127.0.0.1:1234", ""
@@ -90,6 +91,15 @@ func another(t *testing.T, l leaf) (text, base string) {
 		return "none", ""
 	case "index.dsn":
 		return "postgres://user:s3cret@host/db", "index: {store: postgres, dsn: 'postgres://other'}"
+	case "index.weaviate.url":
+		return "https://other:8080", weaviate
+	case "index.weaviate.api_key":
+		return "s3cret", weaviate
+	case "index.weaviate.collection":
+		return "Other", ""
+	case "index.weaviate.ca_file":
+		certificate, _ := keyPair(t)
+		return certificate, weaviate
 	case "index.keep_crops":
 		return "false", ""
 	case "index.crop_side", "limits.max_results":

@@ -30,11 +30,23 @@ func (t TLS) Client() (*tls.Config, error) {
 	}, nil
 }
 
-func (t TLS) authorities() (*x509.CertPool, error) {
-	if t.CAFile == "" {
+// TLS is what to connect with where the URL is one of https. The file is read
+// when it is called.
+func (w Weaviate) TLS() (*tls.Config, error) {
+	authorities, err := readAuthorities(w.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("index.weaviate.ca_file %s: %w", w.CAFile, err)
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: authorities}, nil
+}
+
+func (t TLS) authorities() (*x509.CertPool, error) { return readAuthorities(t.CAFile) }
+
+func readAuthorities(file string) (*x509.CertPool, error) {
+	if file == "" {
 		return nil, nil // crypto/tls takes those of the system
 	}
-	content, err := os.ReadFile(t.CAFile)
+	content, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/url"
 	"reflect"
 	"regexp"
 	"slices"
@@ -52,6 +53,7 @@ func (c *Config) validateTogether() Problems {
 		"it must be at most search.max_area (%v)", c.Search.MaxArea)
 	require(c.Index.Store != StorePostgres || c.Index.DSN != "", "index.dsn", "a postgres store needs it")
 	require(c.Index.Store == StorePostgres || c.Index.DSN == "", "index.dsn", "it has no effect unless index.store is postgres")
+	c.validateWeaviate(require)
 	require(len(c.Auth.WriteKeys) == 0 || len(c.Auth.Keys) > 0, "auth.write_keys",
 		"it has no effect unless auth.keys has keys, too: without them everyone may ask")
 	c.validateModels(require)
@@ -64,6 +66,19 @@ func (c *Config) validateTogether() Problems {
 	}
 	require(t.Address != "", "triton.tls.enabled", "a local Triton is reached without TLS: set triton.address, or no TLS")
 	return append(problems, t.TLS.validate(c)...)
+}
+
+func (c *Config) validateWeaviate(require func(holds bool, key, want string, arguments ...any)) {
+	w, chosen := c.Index.Weaviate, c.Index.Store == StoreWeaviate
+	require(!chosen || w.URL != "", "index.weaviate.url", "a weaviate store needs it")
+	for _, key := range []string{"url", "api_key", "ca_file"} {
+		key = "index.weaviate." + key
+		require(chosen || c.text(key) == "", key, "it has no effect unless index.store is weaviate")
+	}
+	if _, err := w.TLS(); err != nil {
+		require(false, "index.weaviate.ca_file", "it must be a PEM file of certificates: %v", err)
+	}
+	require(w.CAFile == "" || strings.HasPrefix(w.URL, "https:"), "index.weaviate.ca_file", "it has no effect unless index.weaviate.url is one of https")
 }
 
 // validateModels refuses to compare a model with itself.
@@ -145,6 +160,10 @@ var checks = map[string]func(text string) string{
 	"model":    func(text string) string { return unless(isName(text), wantName) },
 	"version":  checkVersion,
 	"header":   func(text string) string { return unless(isHeader(text), wantHeader) },
+	"url":      checkURL,
+	"collection": func(text string) string {
+		return unless(isCollection(text), "it must be a name of letters, digits and underscores that begins with a capital letter")
+	},
 }
 
 func unless(holds bool, want string) string {
@@ -179,6 +198,14 @@ func checkDial(address string) string {
 func isPort(text string, least uint64) bool {
 	port, err := strconv.ParseUint(text, 10, 16)
 	return err == nil && port >= least
+}
+
+var isCollection = regexp.MustCompile(`^[A-Z][_0-9A-Za-z]{0,199}$`).MatchString
+
+func checkURL(text string) string {
+	u, err := url.Parse(text)
+	return unless(text == "" || err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == "",
+		`it must be a URL such as "https://weaviate:8080", without a user, a query or a fragment`)
 }
 
 func checkVersion(text string) string {

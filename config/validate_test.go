@@ -83,6 +83,8 @@ func TestChecks(t *testing.T) {
 		{"version", []string{"", "1", "12"}, []string{"0", "-1", "1.0", "latest", "v1"}},
 		{"header", []string{"Lexicrop-Canary-Key", "X1"}, []string{"", "a b", "a:b", "1a"}},
 		{"nonempty", []string{"build/triton"}, []string{""}},
+		{"url", []string{"", "http://weaviate:8080", "https://example.org/weaviate"}, []string{"weaviate:8080", "ftp://host", "http://", "http://user:password@host", "http://host?a=b", "http://host#a", "http://ho st"}},
+		{"collection", []string{"Lexicrop", "A_1"}, []string{"", "lexicrop", "_a", "Ä", "A-b", "A b", strings.Repeat("A", 300)}},
 	}
 	for _, test := range tests {
 		for _, text := range test.right {
@@ -107,6 +109,13 @@ func TestWhatMustHoldBetweenValues(t *testing.T) {
 			c.Triton.Address, c.Triton.TLS = "triton:8001", t
 		}
 	}
+	weaviate := func(w Weaviate) func(c *Config) {
+		return func(c *Config) {
+			w.Collection, w.Replicas, w.Timeout = c.Index.Weaviate.Collection, c.Index.Weaviate.Replicas, c.Index.Weaviate.Timeout
+			c.Index.Store = StoreWeaviate
+			c.Index.Weaviate = w
+		}
+	}
 	tests := map[string]struct {
 		set  func(c *Config)
 		want string // the key to blame, empty for none
@@ -122,6 +131,12 @@ func TestWhatMustHoldBetweenValues(t *testing.T) {
 		"PostgreSQL without an address":      {func(c *Config) { c.Index.Store = StorePostgres }, "index.dsn"},
 		"PostgreSQL":                         {func(c *Config) { c.Index.Store, c.Index.DSN = StorePostgres, "postgres://host/db" }, ""},
 		"an address without PostgreSQL":      {func(c *Config) { c.Index.DSN = "postgres://host/db" }, "index.dsn"},
+		"Weaviate without an address":        {func(c *Config) { c.Index.Store = StoreWeaviate }, "index.weaviate.url"},
+		"Weaviate":                           {weaviate(Weaviate{URL: "https://weaviate:8080", APIKey: "key", CAFile: certificate}), ""},
+		"an address without Weaviate":        {func(c *Config) { c.Index.Weaviate.URL = "http://host" }, "index.weaviate.url"},
+		"a key without Weaviate":             {func(c *Config) { c.Index.Weaviate.APIKey = "key" }, "index.weaviate.api_key"},
+		"authorities of a plain Weaviate":    {weaviate(Weaviate{URL: "http://weaviate:8080", CAFile: certificate}), "index.weaviate.ca_file"},
+		"no authorities of Weaviate's":       {weaviate(Weaviate{URL: "https://weaviate:8080", CAFile: key}), "index.weaviate.ca_file"},
 		"keys for changes alone":             {func(c *Config) { c.Auth.WriteKeys = Secrets{"0123456789abcdef"} }, "auth.write_keys"},
 		"a canary that is the model itself":  {func(c *Config) { c.Models.Detector.Canary.Name = "detector" }, "models.detector.canary.name"},
 		"a canary of another version":        {func(c *Config) { c.Models.Detector.Canary = Canary{Name: "detector", Version: "2"} }, ""},

@@ -12,6 +12,7 @@ import (
 	"github.com/lexicam/lexicrop/index"
 	"github.com/lexicam/lexicrop/index/postgres"
 	"github.com/lexicam/lexicrop/index/sqlite"
+	"github.com/lexicam/lexicrop/index/weaviate"
 	"github.com/lexicam/lexicrop/service"
 	"github.com/lexicam/lexicrop/service/rest"
 	"github.com/lexicam/lexicrop/triton"
@@ -104,7 +105,23 @@ func storeOpener(c *config.Config, log *slog.Logger) service.OpenStore {
 		return func(ctx context.Context, space index.Space) (index.Store, error) {
 			return postgres.Open(ctx, postgres.Options{DSN: string(c.Index.DSN), Space: space, Log: log})
 		}
+	case config.StoreWeaviate:
+		return func(ctx context.Context, space index.Space) (index.Store, error) {
+			return openWeaviate(ctx, c, space, log)
+		}
 	default:
 		return nil
 	}
+}
+
+func openWeaviate(ctx context.Context, c *config.Config, space index.Space, log *slog.Logger) (index.Store, error) {
+	w := c.Index.Weaviate
+	encryption, err := w.TLS()
+	if err != nil {
+		return nil, err
+	}
+	return weaviate.Open(ctx, weaviate.Options{
+		URL: w.URL, APIKey: string(w.APIKey), Collection: w.Collection, Replicas: w.Replicas,
+		TLS: encryption, Timeout: w.Timeout, Space: space, Log: log,
+	})
 }

@@ -81,6 +81,9 @@ func explain(err error, c *config.Config) error {
 	case index.Locked:
 		return fmt.Errorf("%w\n(a `lexicrop serve` that runs has the catalogue to itself: use its API, or stop it first)", err)
 	case index.NotFound:
+		if c.Index.Store != config.StoreSQLite {
+			return fmt.Errorf("%w: `lexicrop index add` makes one", err)
+		}
 		return fmt.Errorf("there is no catalogue in %s: `lexicrop index add` makes one", c.Index.Path)
 	}
 	return err
