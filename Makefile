@@ -32,7 +32,6 @@ setup:
 .PHONY: setup-tests
 setup-tests: setup
 	index/postgres/setup.sh
-	helm/testbed/setup.sh
 
 .PHONY: build
 build: ## build the command build/lexicrop
@@ -40,12 +39,14 @@ build: ## build the command build/lexicrop
 	go build -o build/lexicrop ./cmd/lexicrop
 
 .PHONY: test
-test: setup-tests ## run the tests, a real Triton and PostgreSQL included; those of training and of the chart where they are set up, and in CI
+test: setup-tests ## run the tests, a real Triton and PostgreSQL included; those of training and of the chart where they are set up, and in CI; those on a Kubernetes where make test-helm has built it
 	@if [ "$(CI)" = true ]; then training/setup.sh; fi # a test exports a network of torchvision's
 	@status=0; \
-	if [ -d build/testbed ] || [ "$(CI)" = true ]; then helm/testbed/setup.sh || exit; \
-	else echo 'helm/ is left out: make test-helm sets up a Kubernetes for it'; export LEXICROP_SKIP_KUBERNETES=1; fi; \
-	echo 'go test $(GOTESTFLAGS) $(PACKAGES)'; go test $(GOTESTFLAGS) $(PACKAGES) || status=1; \
+	if [ -d build/testbed ] || [ "$(CI)" = true ]; then helm/testbed/setup.sh chart || exit; \
+	else echo 'helm/ is left out: make test-helm sets up what it needs'; export LEXICROP_SKIP_HELM=1; fi; \
+	if [ ! -e build/testbed/bin/done ]; then \
+	echo 'The control plane is left out: make test-helm builds it'; export LEXICROP_SKIP_KUBERNETES=1; fi; \
+	echo 'go test -timeout 30m $(GOTESTFLAGS) $(PACKAGES)'; go test -timeout 30m $(GOTESTFLAGS) $(PACKAGES) || status=1; \
 	if [ -d build/training ] || [ "$(CI)" = true ]; then $(MAKE) --no-print-directory test-training || status=1; fi; \
 	exit $$status
 

@@ -36,15 +36,15 @@ func valuesFiles(t *testing.T) []string {
 // tool is a program of the test bed.
 func tool(t *testing.T, name string) string {
 	t.Helper()
-	if os.Getenv("LEXICROP_SKIP_KUBERNETES") != "" {
-		t.Skip("LEXICROP_SKIP_KUBERNETES is set")
+	if os.Getenv("LEXICROP_SKIP_HELM") != "" {
+		t.Skip("LEXICROP_SKIP_HELM is set")
 	}
 	path, err := filepath.Abs(filepath.Join(testbed, name))
 	if err == nil {
 		_, err = os.Stat(path)
 	}
 	if err != nil {
-		t.Fatalf("%v: run helm/testbed/setup.sh (LEXICROP_SKIP_KUBERNETES=1 leaves this test out)", err)
+		t.Fatalf("%v: run helm/testbed/setup.sh (LEXICROP_SKIP_HELM=1 leaves the chart out, LEXICROP_SKIP_KUBERNETES=1 the control plane)", err)
 	}
 	return path
 }

@@ -3,6 +3,7 @@ package helm_test
 import (
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,6 +13,9 @@ import (
 // The chart on a real control plane. What no test here can see, since no container runs, the tests beside
 // this one tie to the real program: probes, ports, flags, variables, traffic.
 func TestOnKubernetes(t *testing.T) {
+	if os.Getenv("LEXICROP_SKIP_KUBERNETES") != "" {
+		t.Skip("LEXICROP_SKIP_KUBERNETES is set")
+	}
 	c := startCluster(t)
 	t.Run("the API server takes what every values file renders", c.testAdmission)
 	t.Run("a release from its beginning to its end", c.testLifetime)

@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
-# Gets what the chart is tested with into build/testbed: a Kubernetes control
-# plane with kwok, helm (4, and 3 as helm3) and kubectl, built from go.mod
-# beside this script and kept in ~/.cache/lexicrop; a validator from PyPI; the
-# kinds and formats that others define. The first time that takes five to ten
+# Gets what the chart is tested with into build/testbed: helm (4, and 3 as
+# helm3), a validator from PyPI, the kinds and formats that others define, and a
+# Kubernetes control plane with kwok. Programs are built from go.mod beside this
+# script and kept in ~/.cache/lexicrop, which the first time takes five to ten
 # minutes on two cores; afterwards it is instant.
+#
+#   helm/testbed/setup.sh          everything
+#   helm/testbed/setup.sh chart    without the control plane: two minutes
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 testbed=$(realpath -m "$here/../../build/testbed")
@@ -19,14 +22,17 @@ build() {
   mv "$binaries/$1.part" "$binaries/$1"
 }
 
-kubernetes() {
-  [ ! -e "$binaries/done" ] || return 0
+programs() {
   local version name
   version=$(sed -n 's|^\tk8s.io/kubernetes \(v[0-9.]*\).*|\1|p' "$here/go.mod")
-  echo "Building Kubernetes $version to test the chart on (once; five to ten minutes on two cores)" >&2
   mkdir -p "$binaries"
-  build helm helm.sh/helm/v4/cmd/helm
-  build helm3 helm.sh/helm/v3/cmd/helm
+  if [ ! -e "$binaries/helm3" ]; then
+    echo "Building helm to test the chart with (once, minutes)" >&2
+    build helm helm.sh/helm/v4/cmd/helm
+    build helm3 helm.sh/helm/v3/cmd/helm
+  fi
+  [ "$1" = everything ] && [ ! -e "$binaries/done" ] || return 0
+  echo "Building Kubernetes $version to test the chart on (once; five to ten minutes on two cores)" >&2
   build etcd go.etcd.io/etcd/server/v3
   for name in kubectl kube-scheduler kube-controller-manager kube-apiserver; do
     build "$name" "k8s.io/kubernetes/cmd/$name"
@@ -61,7 +67,7 @@ mkdir -p "$testbed" "$cache"
 binaries=$cache/kubernetes-$(hash_of "$here/go.mod" "$here/go.sum")
 exec 9>"$binaries.lock"
 flock 9
-kubernetes
+programs "${1:-everything}"
 ln -sfn "$binaries" "$testbed/bin"
 stamp=$(hash_of "$here/requirements.txt" "$here/schemas.txt" "$here/setup.sh")
 if [ "$(cat "$testbed/stamp" 2>/dev/null)" != "$stamp" ]; then
