@@ -178,11 +178,7 @@ func taskOfBoth(ctx context.Context, client *triton.Client, names [2]service.Mod
 func compared(task modelrepo.Task, names [2]service.ModelName) config.Models {
 	a, shadow := names[0], config.OtherModel{Name: names[1].Name, Version: names[1].Version}
 	if task == modelrepo.TaskEmbedder {
-		// The detector is not asked; one has to be named.
-		return config.Models{
-			Detector: config.Model{Name: config.Default().Models.Detector.Name},
-			Embedder: config.EmbedderModel{Name: a.Name, Version: a.Version, Shadow: shadow},
-		}
+		return config.Models{Embedder: config.EmbedderModel{Name: a.Name, Version: a.Version, Shadow: shadow}}
 	}
 	return config.Models{Detector: config.Model{Name: a.Name, Version: a.Version, Shadow: shadow}}
 }

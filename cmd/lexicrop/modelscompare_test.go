@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"image"
 	"os"
 	"path/filepath"
@@ -70,6 +71,70 @@ func TestModelsCompare(t *testing.T) {
 	} {
 		if _, err := compare(test.args...); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v, want %q", name, err, test.want)
+		}
+	}
+}
+
+// twin writes a model of the repository into another one, under a name and with what Python makes of its
+// results; none leaves them.
+func twin(t *testing.T, repository, model, name, results string) {
+	t.Helper()
+	original := filepath.Join("../../modelrepo/models", model)
+	for _, file := range []string{"config.pbtxt", "1/model.py", "1/model.onnx"} {
+		content, err := os.ReadFile(filepath.Join(original, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if file == "1/model.py" && results != "" {
+			const run = "self.run(tensors)"
+			if bytes.Count(content, []byte(run)) != 1 {
+				t.Fatalf("the program of the model has no %q any more", run)
+			}
+			content = bytes.Replace(content, []byte(run), []byte("altered("+run+")"), 1)
+			content = append(content, "\n\ndef altered(results):\n    "+results+"\n"...)
+		}
+		path := filepath.Join(repository, name, file)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// The models of the repository on a real Triton beside twins that answer something else by rule.
+func TestModelsCompareOnARealTriton(t *testing.T) {
+	needsTriton(t)
+	repository := t.TempDir()
+	twin(t, repository, "detector", "detector", "")
+	twin(t, repository, "detector", "half", "boxes = results[0].copy(); boxes[..., 2] = boxes[..., [0, 2]].mean(-1); return [boxes, *results[1:]]")
+	twin(t, repository, "embedder", "embedder", "")
+	twin(t, repository, "embedder", "negative", "return [-r for r in results]")
+	for _, test := range []struct {
+		a, b  string
+		want  []string
+		drawn int
+	}{
+		{"detector", "half", []string{
+			`A is detector/1, B is half/1; 3 photos`, `the same work first: +[0-9.]+ %`, `nearly the same box: +0.0 %`, `IoU: +mean 0\.(49|50)`,
+			`other label: +0 of`, `one inference of A: +median [0-9.]+ ms`,
+		}, 3},
+		{"embedder", "negative", []string{`cosine: +mean -1.0000`, `the same photo nearest: +100.0 %`}, 0},
+	} {
+		pictures := t.TempDir()
+		out, err := command(t, "models", "compare", test.a, test.b, "--photos", "../../docs/images", "--pictures", pictures, "--crop-refine-below=0",
+			"--triton-local-repository", repository, "--triton-local-install", "../../build/triton")
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		for _, want := range test.want {
+			if !regexp.MustCompile(want).MatchString(out) {
+				t.Errorf("%q is missing in\n%s", want, out)
+			}
+		}
+		if drawn, err := os.ReadDir(pictures); err != nil || len(drawn) != test.drawn {
+			t.Errorf("%d pictures are drawn, want %d: %v", len(drawn), test.drawn, err)
 		}
 	}
 }
