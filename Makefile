@@ -31,6 +31,7 @@ setup:
 
 .PHONY: setup-tests
 setup-tests: setup
+	.ci/chromium
 	index/postgres/setup.sh
 
 .PHONY: build

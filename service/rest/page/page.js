@@ -2,32 +2,56 @@ const byId = (id) => document.getElementById(id);
 const colours = ["#00c48c", "#ffb300", "#3d8bfd", "#e83e8c", "#9b59b6"];
 
 let latest = 0;
+let shown = null;
 
 async function show(file) {
   const turn = ++latest;
+  shown = file;
   say("Looking …");
   try {
     const found = await ask("v1/crop?detections=5", file).then((r) => r.json());
     const crop = found.crop ? await ask("v1/crop?output=image", file).then((r) => r.blob()) : null;
+    const matches = await search(file);
     if (turn !== latest) return;
     await draw(file, found);
     list(found);
     showCrop(crop);
+    showMatches(matches);
     byId("result").hidden = false;
     const works = found.detections.length;
     say(works === 0 ? "No artwork was found." : works === 1 ? "One work was found." : `${works} works were found.`);
   } catch (error) {
     if (turn !== latest) return;
     byId("result").hidden = true;
+    byId("key").hidden = error.status !== 401;
     say(error.message, true);
   }
 }
 
 async function ask(path, file) {
-  const response = await fetch(path, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } });
+  const key = sessionStorage.getItem("key");
+  const headers = key ? { Authorization: `Bearer ${key}` } : {};
+  if (file) headers["Content-Type"] = "application/octet-stream";
+  const response = await fetch(path, { method: file ? "POST" : "GET", body: file, headers });
   if (response.ok) return response;
   const problem = await response.json().catch(() => ({}));
-  throw new Error([problem.title ?? `Status ${response.status}`, problem.detail].filter(Boolean).join(": "));
+  const error = new Error([problem.title ?? `Status ${response.status}`, problem.detail].filter(Boolean).join(": "));
+  throw Object.assign(error, { status: response.status });
+}
+
+// null where this server has no catalogue, or one that cannot be searched now.
+async function search(file) {
+  try {
+    const { matches } = await ask("v1/search?limit=5&photos=1", file).then((r) => r.json());
+    return await Promise.all(matches.map(async (match) => ({ ...match, picture: await pictureOf(match) })));
+  } catch {
+    return null;
+  }
+}
+
+async function pictureOf({ work, photos }) {
+  const path = `v1/works/${encodeURIComponent(work.id)}/photos/${encodeURIComponent(photos[0].id)}/crop`;
+  return ask(path).then((r) => r.blob(), () => null);
 }
 
 async function draw(file, found) {
@@ -76,11 +100,33 @@ function showCrop(blob) {
   image.src = save.href = URL.createObjectURL(blob);
 }
 
+function showMatches(matches) {
+  byId("matches").querySelectorAll("img[src]").forEach((image) => URL.revokeObjectURL(image.src));
+  byId("catalogue").hidden = !matches?.length;
+  byId("matches").replaceChildren(...(matches ?? []).map(({ work, similarity, picture }) => {
+    const item = document.createElement("li");
+    const image = item.appendChild(document.createElement("img"));
+    image.alt = "";
+    if (picture) image.src = URL.createObjectURL(picture);
+    const title = item.appendChild(document.createElement("strong"));
+    title.textContent = work.title || work.id;
+    const more = item.appendChild(document.createElement("small"));
+    more.textContent = [work.artist, work.year, `similarity ${similarity.toFixed(2)}`].filter(Boolean).join(", ");
+    return item;
+  }));
+}
+
 function say(text, isError = false) {
   byId("message").textContent = text;
   byId("message").classList.toggle("error", isError);
 }
 
+byId("key").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.setItem("key", byId("secret").value);
+  byId("key").hidden = true;
+  if (shown) show(shown);
+});
 const drop = byId("drop");
 byId("file").addEventListener("change", (event) => event.target.files[0] && show(event.target.files[0]));
 for (const type of ["dragover", "dragleave", "drop"]) {
