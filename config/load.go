@@ -198,7 +198,8 @@ func unknownVariables(environ []string) Problems {
 		name, _, _ := strings.Cut(entry, "=")
 		switch {
 		case !strings.HasPrefix(name, envPrefix), slices.Contains(names, name):
-		case strings.HasPrefix(name, envPrefix+"TEST_"): // they tell tests where things are
+		case strings.HasPrefix(name, envPrefix+"TEST_"), strings.HasPrefix(name, envPrefix+"SKIP_"): // of tests
+		case name == envPrefix+"ENGINE": // of the models' program, in a Triton that this process starts
 		case serviceLink.MatchString(entry):
 		default:
 			problems = append(problems, Problem{Key: name, Want: "there is no such variable" + didYouMean(name, names)})

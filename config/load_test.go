@@ -286,6 +286,8 @@ func TestVariablesOfKubernetesServicesAreNoneOfOurs(t *testing.T) {
 		"LEXICROP_TRITON_PORT_8001_TCP":     "tcp://10.0.0.2:8001",
 		"LEXICROP_TRITON_SERVICE_PORT_GRPC": "8001",
 		"LEXICROP_TEST_DATA":                "data",
+		"LEXICROP_SKIP_TRITON":              "1",
+		"LEXICROP_ENGINE":                   "onnxruntime",
 	} {
 		t.Setenv(name, value)
 	}
