@@ -68,7 +68,7 @@ func inContainer(t *testing.T, objects []object, container object, arguments ...
 // environment is a container's, with secrets made up and $(NAME) filled in.
 func environment(container object) []string {
 	values := map[string]string{}
-	var variables []string
+	variables := []string{} // and not nil, which would stand for this process's own
 	for _, v := range container.list("env") {
 		value := v.text("value")
 		switch {

@@ -9,7 +9,7 @@ import (
 
 // given are what a values file expects to be in the cluster.
 var given = []string{
-	"Secret/api-keys", "Secret/database", "Secret/s3", "Secret/repository",
+	"Secret/api-keys", "Secret/database", "Secret/s3", "Secret/repository", "Secret/weaviate",
 	"PersistentVolumeClaim/engines", "PersistentVolumeClaim/models", "ServiceAccount/default",
 }
 

@@ -37,6 +37,9 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		{"replicas=2", "at '/replicas': value must be 1"},
 		{"autoscaling.enabled=true", "at '/autoscaling/enabled': value must be false"},
 		{"index.store=postgres", "index.store is postgres: set index.postgres.existingSecret"},
+		{"index.store=weaviate", "index.store is weaviate: set index.weaviate.url"},
+		{"index.weaviate.existingSecret=w", "index.weaviate has no effect unless index.store is weaviate"},
+		{"index.store=weaviate,index.weaviate.url=weaviate:8080", "at '/index/weaviate/url': 'weaviate:8080' does not match pattern"},
 		{"index.postgres.existingSecret=db", "index.postgres.existingSecret has no effect unless index.store is postgres"},
 		{"config.models.embedder.name=", "index.store is sqlite: set config.models.embedder.name"},
 		{"triton.enabled=false", "triton.enabled is false: set triton.external.address"},
@@ -58,6 +61,7 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		{"config.triton.address=t:1", "config.triton.address belongs to the chart: set triton.external.address"},
 		{"config.triton.local.profile=x", "config.triton.local belongs to the chart"},
 		{"config.index.store=none", "config.index.store belongs to the chart: set index.store"},
+		{"config.index.weaviate.api_key=x", "config.index.weaviate.api_key belongs to the chart: it is a secret"},
 		{"config.index.dsn=x", "config.index.dsn belongs to the chart: it is a secret"},
 		{"config.auth.keys={sixteen-characters}", "config.auth.keys belongs to the chart: they are secret"},
 	}

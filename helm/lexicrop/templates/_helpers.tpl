@@ -114,7 +114,7 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* host:port of Triton's gRPC; the dot ends the search for the name in other domains. */}}
+{{/* host:port of Triton's gRPC. */}}
 {{- define "lexicrop.triton.address" -}}
 {{- if .Values.triton.enabled -}}
 {{ include "lexicrop.triton.fullname" . }}.{{ .Release.Namespace }}.svc:8001
@@ -127,6 +127,7 @@ capabilities: {drop: [ALL]}
 {{- define "lexicrop.config" -}}
 {{- $index := dict "store" .Values.index.store }}
 {{- if eq .Values.index.store "sqlite" }}{{ $_ := set $index "path" "/data/catalogue.db" }}{{ end }}
+{{- if eq .Values.index.store "weaviate" }}{{ $_ := set $index "weaviate" (dict "url" .Values.index.weaviate.url) }}{{ end }}
 {{- $own := dict
   "server" (dict "address" ":8080"
     "shutdown_delay" (printf "%ds" (int .Values.drain.delaySeconds))

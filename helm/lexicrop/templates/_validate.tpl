@@ -14,11 +14,14 @@
   "index.store" "set index.store"
   "index.path" "set index.sqlite"
   "index.dsn" "it is a secret: set index.postgres.existingSecret"
+  "index.weaviate.url" "set index.weaviate.url"
+  "index.weaviate.api_key" "it is a secret: set index.weaviate.existingSecret"
   "auth.keys" "they are secret: set auth.existingSecret"
   "auth.write_keys" "they are secret: set auth.existingSecret and auth.writeKeysKey" }}
 {{- range $key, $instead := $owned }}
-{{- $parts := splitList "." $key }}
-{{- if hasKey (get $v.config (first $parts) | default dict) (last $parts) }}
+{{- $section := $v.config }}
+{{- range splitList "." $key | initial }}{{ $section = get $section . | default dict }}{{ end }}
+{{- if hasKey $section (splitList "." $key | last) }}
 {{- $problems = append $problems (printf "config.%s belongs to the chart: %s" $key $instead) }}
 {{- end }}
 {{- end }}
@@ -54,6 +57,12 @@
 {{- end }}
 {{- if and (ne $v.index.store "postgres") $v.index.postgres.existingSecret }}
 {{- $problems = append $problems "index.postgres.existingSecret has no effect unless index.store is postgres" }}
+{{- end }}
+{{- if and (eq $v.index.store "weaviate") (not $v.index.weaviate.url) }}
+{{- $problems = append $problems "index.store is weaviate: set index.weaviate.url" }}
+{{- end }}
+{{- if and (ne $v.index.store "weaviate") (or $v.index.weaviate.url $v.index.weaviate.existingSecret) }}
+{{- $problems = append $problems "index.weaviate has no effect unless index.store is weaviate" }}
 {{- end }}
 {{- if and (ne $v.index.store "none") (not (dig "models" "embedder" "name" "" $v.config)) }}
 {{- $problems = append $problems (printf "index.store is %s: set config.models.embedder.name, which makes the vectors" $v.index.store) }}
