@@ -103,6 +103,8 @@ func (p *Process) Stop() {
 // Usage is what a process and its descendants have used.
 type Usage struct {
 	CPU time.Duration // of user and system, since each started
+	// Own is CPU of the process that was started alone, without its descendants.
+	Own time.Duration
 	// Memory is resident, in bytes; what processes share is counted once (PSS).
 	Memory int64
 }
@@ -132,7 +134,11 @@ func (p *Process) Usage() (Usage, error) {
 			continue
 		}
 		// The kernel reports times to programs in units of 1/100 s on every architecture (USER_HZ).
-		u.CPU += time.Duration(ticks[pid]) * (time.Second / 100)
+		cpu := time.Duration(ticks[pid]) * (time.Second / 100)
+		u.CPU += cpu
+		if pid == p.command.Process.Pid {
+			u.Own = cpu
+		}
 		u.Memory += proportionalMemory(pid)
 	}
 	if u.CPU == 0 {

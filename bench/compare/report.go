@@ -184,7 +184,8 @@ func requestRows(r *results) string {
 		late, _, _ := middle(k.Turns, p95)
 		rate, _, _ := middle(k.Turns, perSecond)
 		spent, _, _ := middle(k.Turns, cpu)
-		rows = append(rows, fmt.Sprintf("| %s | %d | %s (%s to %s) | %s | %.1f | %s |", k.Name, k.Clients, milliseconds(median), milliseconds(low), milliseconds(high), milliseconds(late), rate, milliseconds(spent)))
+		alone, _, _ := middle(k.Turns, own)
+		rows = append(rows, fmt.Sprintf("| %s | %d | %s (%s to %s) | %s | %.1f | %s | %s |", k.Name, k.Clients, milliseconds(median), milliseconds(low), milliseconds(high), milliseconds(late), rate, milliseconds(spent), milliseconds(alone)))
 	}
 	return strings.Join(rows, "\n")
 }

@@ -58,6 +58,7 @@ type pair struct {
 type turn struct {
 	bench.Measurement
 	CPU    time.Duration // of the service, all its processes, an answered request
+	Own    time.Duration // of its first process alone: lexicrop without its Triton
 	Memory int64         // bytes, all its processes, at the end
 }
 
@@ -182,4 +183,5 @@ func p95(t turn) time.Duration  { return t.Latencies.P95 }
 func p99(t turn) time.Duration  { return t.Latencies.P99 }
 func most(t turn) time.Duration { return t.Latencies.Max }
 func cpu(t turn) time.Duration  { return t.CPU }
+func own(t turn) time.Duration  { return t.Own }
 func memory(t turn) int64       { return t.Memory }

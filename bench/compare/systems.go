@@ -88,6 +88,7 @@ func measure(ctx context.Context, p *bench.Process, url string, requests []bench
 	t := turn{Measurement: m, Memory: after.Memory}
 	if m.Requests > 0 {
 		t.CPU = (after.CPU - before.CPU) / time.Duration(m.Requests)
+		t.Own = (after.Own - before.Own) / time.Duration(m.Requests)
 	}
 	return t, nil
 }
