@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -202,6 +204,21 @@ func (c *client) remove(ctx context.Context, where *filters.WhereBuilder) error 
 	}
 }
 
+// settle has the server write what it holds back of objects just put. Weaviate
+// 1.35 acknowledges a batch when the log of the vectors may not have them yet,
+// and forgets these when it is killed; a removal writes all logs of the shards
+// that it looks into, also one that is only tried.
+func (c *client) settle(ctx context.Context, uuids []string) error {
+	for uuids := range slices.Chunk(uuids, 1000) {
+		_, err := c.batch.ObjectsBatchDeleter().WithClassName(c.collection).WithWhere(anyOf("id", uuids...)).
+			WithDryRun(true).WithOutput("minimal").WithConsistencyLevel(consistency).Do(ctx)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // failure makes an *index.Error of what is none yet, unless ctx ended: then it
 // is why.
 func failure(ctx context.Context, doing string, err error) error {
@@ -222,12 +239,13 @@ func failure(ctx context.Context, doing string, err error) error {
 }
 
 func kindOf(status int, err error) index.Kind {
-	_, network := errors.AsType[*url.Error](err)
 	switch status {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return index.Unavailable
 	}
-	if network {
+	_, request := errors.AsType[*url.Error](err)
+	_, network := errors.AsType[net.Error](err) // amid an answer
+	if request || network || errors.Is(err, io.ErrUnexpectedEOF) {
 		return index.Unavailable
 	}
 	return index.Internal

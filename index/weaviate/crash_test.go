@@ -43,7 +43,7 @@ func TestKillLosesNothing(t *testing.T) {
 	s := openTest(t, on(own))
 	l := ledger{works: map[string]state{}}
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
-	for round := range 5 {
+	for round := range 8 {
 		before := len(l.works)
 		ctx, stop := context.WithCancel(t.Context())
 		acknowledged := make(chan struct{}, 1)

@@ -19,7 +19,8 @@ func (s *Store) Verify(ctx context.Context) (index.Report, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(s.life, func() { cancel(errClosing) })() // Close does not wait for all of this
-	v := verification{store: s, works: map[string]string{}}
+	v := verification{store: s, probe: make([]float32, s.space.Dimension), works: map[string]string{}}
+	v.probe[0] = 1
 	err := s.call(ctx, "verify", func() error { return v.run(ctx) })
 	if err != nil {
 		if errors.Is(context.Cause(ctx), errClosing) {
@@ -34,6 +35,7 @@ var errClosing = errors.New("the store is closing")
 
 type verification struct {
 	store  *Store
+	probe  []float32 // to search with
 	report index.Report
 	works  map[string]string // what its photos must share with a work, by key
 	photos []photoOfWork
@@ -84,7 +86,13 @@ func (v *verification) run(ctx context.Context) error {
 
 // read checks objects by themselves.
 func (v *verification) read(ctx context.Context, objects []object) error {
-	found, err := v.store.findable(ctx, objects)
+	var photos []string
+	for i := range objects {
+		if objects[i].Kind == kindPhoto {
+			photos = append(photos, objects[i].Additional.ID)
+		}
+	}
+	found, err := v.store.findable(ctx, v.probe, photos)
 	if err != nil {
 		return err
 	}
@@ -128,28 +136,21 @@ func (v *verification) readWork(o *object) {
 // sharedOf is what a photo must share with its work.
 func sharedOf(o *object) string { return digestOf(fmt.Sprint(o.Year, o.Terms)) }
 
-// findable says which photos a search finds, by their ids.
-func (s *Store) findable(ctx context.Context, objects []object) (map[string]bool, error) {
-	found := map[string]bool{}
-	var ids []string
-	var vector []float32
-	for i := range objects {
-		if o := &objects[i]; o.Kind == kindPhoto {
-			ids = append(ids, o.Additional.ID)
-			if len(o.Additional.Vector) == s.space.Dimension {
-				vector = o.Additional.Vector
-			}
+// findable says which of these photos searches find, by their ids; any vector
+// will do.
+func (s *Store) findable(ctx context.Context, vector []float32, ids []string) (map[string]bool, error) {
+	found := make(map[string]bool, len(ids))
+	for ids := range slices.Chunk(ids, 1000) {
+		hits, err := s.client.objects(ctx, s.client.get("_additional{id}").
+			WithNearVector(s.client.graphql.NearVectorArgBuilder().WithVector(vector)).WithWhere(anyOf("id", ids...)).WithLimit(len(ids)))
+		if err != nil {
+			return nil, err
+		}
+		for i := range hits {
+			found[hits[i].Additional.ID] = true
 		}
 	}
-	if vector == nil {
-		return found, nil
-	}
-	hits, err := s.client.objects(ctx, s.client.get("_additional{id}").
-		WithNearVector(s.client.graphql.NearVectorArgBuilder().WithVector(vector)).WithWhere(anyOf("id", ids...)).WithLimit(len(ids)))
-	for i := range hits {
-		found[hits[i].Additional.ID] = true
-	}
-	return found, err
+	return found, nil
 }
 
 // lookAgain tells what is wrong with a photo and its work together, now that
@@ -165,7 +166,7 @@ func (v *verification) lookAgain(ctx context.Context, ref index.PhotoRef) error 
 	if err != nil {
 		return err
 	}
-	found, err := s.findable(ctx, photos)
+	found, err := s.findable(ctx, v.probe, []string{photos[0].Additional.ID})
 	if err != nil {
 		return err
 	}

@@ -92,36 +92,81 @@ func (c *change) add(e *index.Entry) {
 	}
 }
 
-// apply makes changes: works first, so that no photo is without its work, then
-// what is new, then what goes.
+// apply makes changes.
 func (s *Store) apply(ctx context.Context, changes map[string]*change) error {
-	var works, photos []*models.Object
-	var gone []string
+	var w writes
 	for _, id := range slices.Sorted(maps.Keys(changes)) {
-		c := changes[id]
-		if c.damage != nil {
-			return c.damage
-		}
-		if c.write {
-			o, err := s.client.workObject(c.work)
-			if err != nil {
-				return fmt.Errorf("work %q: %w", id, err)
-			}
-			works = append(works, o)
-		}
-		objects, remains, err := s.photoChanges(ctx, c)
-		if err != nil {
+		if err := w.add(ctx, s, changes[id]); err != nil {
 			return fmt.Errorf("work %q: %w", id, err)
 		}
-		photos, gone = append(photos, objects...), append(gone, remains...)
 	}
-	if err := s.client.put(ctx, works); err != nil {
+	return w.send(ctx, s)
+}
+
+// writes are what changes come to.
+type writes struct {
+	works, photos []*models.Object
+	ids           []string // of the photos
+	again         []string // those of them that are there already
+	gone          []string // ids of photos to remove
+}
+
+func (w *writes) add(ctx context.Context, s *Store, c *change) error {
+	if c.damage != nil {
+		return c.damage
+	}
+	if c.write {
+		o, err := s.client.workObject(c.work)
+		if err != nil {
+			return err
+		}
+		w.works = append(w.works, o)
+	}
+	objects, gone, err := s.photoChanges(ctx, c)
+	if err != nil {
 		return err
 	}
-	if err := s.client.put(ctx, photos); err != nil {
+	w.photos, w.gone = append(w.photos, objects...), append(w.gone, gone...)
+	old := map[string]bool{}
+	for _, p := range c.old {
+		old[p.uuid] = true
+	}
+	for _, o := range objects {
+		id := o.ID.String()
+		w.ids = append(w.ids, id)
+		if old[id] {
+			w.again = append(w.again, id)
+		}
+	}
+	return nil
+}
+
+// send writes works first, so that no photo is without its work, then what is
+// new of the photos, and removes what goes.
+func (w *writes) send(ctx context.Context, s *Store) error {
+	if err := s.client.put(ctx, w.works); err != nil {
 		return err
 	}
-	return s.removeObjects(ctx, gone)
+	if len(w.photos) == 0 {
+		return s.removeObjects(ctx, w.gone)
+	}
+	// A server that was killed may have left a photo that searches do not find,
+	// and would not look at its vector if it were put again.
+	found, err := s.findable(ctx, w.photos[0].Vector, w.again)
+	if err != nil {
+		return err
+	}
+	lost := slices.DeleteFunc(w.again, func(id string) bool { return found[id] })
+	if err := s.removeObjects(ctx, lost); err != nil {
+		return err
+	}
+	if err := s.client.put(ctx, w.photos); err != nil {
+		return err
+	}
+	if err := s.client.settle(ctx, w.ids); err != nil {
+		return err
+	}
+	return s.removeObjects(ctx, w.gone)
 }
 
 // photoChanges are the objects to write for the photos of a work, and the ids of

@@ -198,18 +198,19 @@ func freePorts(n int) (first int, err error) {
 }
 
 func tryPorts(n int) (first int, err error) {
-	for i := range n {
-		port := 0
-		if i > 0 {
-			port = first + i
-		}
+	l, err := net.Listen("tcp", ":0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	first = l.Addr().(*net.TCPAddr).Port
+	for port := first + 1; port < first+n; port++ {
 		l, err := net.Listen("tcp", ":"+strconv.Itoa(port))
 		if err != nil {
 			return 0, err
 		}
-		defer l.Close()
-		if i == 0 {
-			first = l.Addr().(*net.TCPAddr).Port
+		if err := l.Close(); err != nil {
+			return 0, err
 		}
 	}
 	return first, nil
