@@ -118,7 +118,8 @@ func (l *loads) load(ctx context.Context, h *hold, version string, again bool) e
 	}
 	defer r.turn.Release(1)
 	others := l.versions(r)
-	if ready, err := l.isReady(ctx, h.name, version); err != nil || ready && !again && (version != "" || len(others) == 0) {
+	pinned := len(others) > 0 || len(r.asked) > 0
+	if ready, err := l.isReady(ctx, h.name, version); err != nil || ready && !again && (version != "" || !pinned) {
 		return err
 	}
 	l.adopt(h)
@@ -137,8 +138,9 @@ func (l *loads) load(ctx context.Context, h *hold, version string, again bool) e
 			err = fmt.Errorf("the model %s has no version %s", h.name, version)
 		}
 		return err
-	case len(others) > 0:
-		// Which is the newest only Triton knows, and its own choice would end the others.
+	case pinned:
+		// Which is the newest only Triton knows. Its own choice would end the others, and it makes none
+		// where it has been told what to load.
 		r.all = true
 		return l.client.LoadVersions(ctx, h.name)
 	default:

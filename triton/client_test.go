@@ -2,13 +2,16 @@ package triton_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/lexicam/lexicrop/triton"
 )
@@ -23,7 +26,7 @@ func TestInferReturnsTheOutputsInTheOrderAskedFor(t *testing.T) {
 			t.Errorf("answered by %s %s", response.Model, response.Version)
 		}
 		half, err := response.Outputs[0].Float32s(nil)
-		if diff := cmp.Diff([]float32{0, 3.5, 127.5, 0.5}, half); diff != "" || err != nil {
+		if diff := gocmp.Diff([]float32{0, 3.5, 127.5, 0.5}, half); diff != "" || err != nil {
 			t.Errorf("half: %v %s", err, diff)
 		}
 		if !bytes.Equal(response.Outputs[1].Data, []byte{0, 7, 255, 1}) {
@@ -172,6 +175,63 @@ func TestModelsAreLoadedAndUnloaded(t *testing.T) {
 		}
 		if states["queue"] != "READY" || states["probe"] != "READY" || states["broken"] == "READY" {
 			t.Errorf("index: %v", index)
+		}
+	})
+}
+
+// The versions asked for are loaded and no others, whatever the model's own configuration says, which is
+// to load the newest alone.
+func TestVersionsAreLoadedByNumber(t *testing.T) {
+	onBoth(t, func(t *testing.T, client *triton.Client) {
+		ctx := t.Context()
+		loaded := func() string {
+			index, err := client.Index(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var versions []string
+			for _, m := range index {
+				if m.Name == "versions" && m.State == "READY" {
+					versions = append(versions, m.Version)
+				}
+			}
+			slices.SortFunc(versions, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
+			return strings.Join(versions, " ")
+		}
+		for _, step := range []struct {
+			name     string
+			load     func() error
+			loaded   string
+			answers  string // where no version is asked for
+			rejected bool   // and what was loaded stays so
+		}{
+			{"one, of a model that is not loaded", func() error { return client.LoadVersions(ctx, "versions", "2") }, "2", "2", false},
+			{"another beside it", func() error { return client.LoadVersions(ctx, "versions", "1", "2") }, "1 2", "2", false},
+			{"the first alone", func() error { return client.LoadVersions(ctx, "versions", "1") }, "1", "1", false},
+			{"all", func() error { return client.LoadVersions(ctx, "versions") }, "1 2 10", "10", false},
+			{"back to the first", func() error { return client.LoadVersions(ctx, "versions", "1") }, "1", "1", false},
+			{"as it is loaded already", func() error { return client.Load(ctx, "versions") }, "1", "1", false},
+			{"by its own configuration, when it was unloaded", func() error { return errors.Join(client.Unload(ctx, "versions"), client.Load(ctx, "versions")) }, "10", "10", false},
+			{"one that is not there beside one that is", func() error { return client.LoadVersions(ctx, "versions", "2", "7") }, "2", "2", false},
+			{"one that is not there", func() error { return client.LoadVersions(ctx, "versions", "7") }, "2", "2", true},
+			{"no number", func() error { return client.LoadVersions(ctx, "versions", "latest") }, "2", "2", true},
+		} {
+			if err := step.load(); (err != nil) != step.rejected {
+				t.Fatalf("%s: %v", step.name, err)
+			}
+			// Triton unloads after it has answered the load.
+			for end := time.Now().Add(time.Minute); loaded() != step.loaded; time.Sleep(10 * time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatalf("%s: loaded are %q, want %q", step.name, loaded(), step.loaded)
+				}
+			}
+			answer, err := client.Infer(ctx, command("versions"))
+			if err != nil {
+				t.Fatalf("%s: %v", step.name, err)
+			}
+			if answer.Version != step.answers {
+				t.Errorf("%s: version %s answers, want %s", step.name, answer.Version, step.answers)
+			}
 		}
 	})
 }

@@ -81,9 +81,10 @@ func (c *Client) Index(ctx context.Context) ([]ModelState, error) {
 
 // Load loads a model at every replica that is connected, or loads it again when
 // its files have changed; it returns when the model is ready there. The first
-// failure ends it. Which versions are loaded says the model's own configuration.
-// A model that is loaded already answers until its successor is ready, and goes
-// on when that fails.
+// failure ends it. Which versions are loaded says the model's own configuration;
+// but Triton leaves a model that is loaded as it is, in the versions that it was
+// loaded in, as long as its files are the same. It answers until its successor is
+// ready, and goes on when that fails.
 func (c *Client) Load(ctx context.Context, model string) error {
 	config, err := c.ownConfig(model)
 	if err != nil {

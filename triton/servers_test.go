@@ -84,6 +84,11 @@ func fake(t testing.TB) *tritontest.Server {
 	broken := probe("broken", nil)
 	broken.LoadError = "Internal: RuntimeError: made to be broken"
 	server.Add(broken)
+	for _, version := range []string{"1", "2", "10"} {
+		m := probe("versions", nil)
+		m.Version = version
+		server.Add(m)
+	}
 	return server
 }
 

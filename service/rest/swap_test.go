@@ -213,6 +213,30 @@ func TestAVersionIsPinnedAndRolledBack(t *testing.T) {
 	s.stays(t, photo, "detector/1")
 }
 
+// A pin that was given up is forgotten, even where the model has been away meanwhile.
+func TestTheNewestVersionIsTakenAfterAPin(t *testing.T) {
+	t.Parallel()
+	s, fake := onFake(t, config.Default(), main)
+	second := tritontest.Detector("detector", main)
+	second.Version = "2"
+	fake.Add(second)
+	fake.Add(tritontest.Detector("next", main))
+	for _, step := range []struct {
+		name   service.ModelName
+		answer string
+	}{
+		{service.ModelName{Name: "detector", Version: "2"}, "detector/2"},
+		{service.ModelName{Name: "detector", Version: "1"}, "detector/1"},
+		{service.ModelName{Name: "next"}, "next/1"},
+		{service.ModelName{Name: "detector"}, "detector/2"},
+	} {
+		s.service.Apply(service.Models{Detector: service.Lineup{Primary: step.name}, UnloadAfter: time.Hour}, false)
+		eventually(t, step.answer+" answers", func() bool {
+			return s.post(t, "/v1/crop", "image/jpeg", photo(t, 64, 64)).Header.Get("Lexicrop-Model") == step.answer
+		})
+	}
+}
+
 // The same client always gets the same model, and a canary gets its share.
 func TestACanaryIsSticky(t *testing.T) {
 	t.Parallel()

@@ -35,6 +35,7 @@ type Server struct {
 // state is a model's folder with what became of it.
 type state struct {
 	versions []*version // ascending
+	changed  bool       // the files are newer than the last load
 	fault    Fault
 	counts   Counts
 }
@@ -96,7 +97,7 @@ func (s *Server) Add(m Model) {
 	if !found {
 		folder.versions = slices.Insert(folder.versions, i, &version{})
 	}
-	folder.versions[i].files, folder.versions[i].fresh = m, true
+	folder.versions[i].files, folder.versions[i].fresh, folder.changed = m, true, true
 }
 
 // Remove takes the files of a model away; what is loaded of it runs on.
@@ -104,6 +105,7 @@ func (s *Server) Remove(model string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if folder := s.models[model]; folder != nil {
+		folder.changed = true
 		folder.versions = slices.DeleteFunc(folder.versions, func(v *version) bool { return !v.loaded })
 		for _, v := range folder.versions {
 			v.files.LoadError, v.fresh = "there is no such file", true
@@ -145,6 +147,7 @@ func (s *Server) SetLoaded(model string, loaded bool) {
 	folder := s.models[model]
 	if loaded {
 		folder.versions[len(folder.versions)-1].load()
+		folder.changed = false
 		return
 	}
 	for _, v := range folder.versions {

@@ -142,8 +142,12 @@ func (s *Server) beginLoad(r *inference.RepositoryModelLoadRequest) ([]*version,
 	return wanted, nil
 }
 
-// wanted are the versions that a configuration asks for, the newest without one.
+// wanted are the versions that a configuration asks for. Without one it is the newest; but what is
+// loaded stays as it is, whatever it was loaded by, as long as the files are the same.
 func (m *state) wanted(config string) ([]*version, error) {
+	if loaded := slices.DeleteFunc(slices.Clone(m.versions), func(v *version) bool { return !v.loaded }); config == "" && !m.changed && len(loaded) > 0 {
+		return loaded, nil
+	}
 	var override inference.ModelConfig
 	if config != "" {
 		if err := protojson.Unmarshal([]byte(config), &override); err != nil {
@@ -188,6 +192,7 @@ func (s *Server) finishLoad(stopped context.Context, model string, wanted []*ver
 	if err != nil {
 		return err
 	}
+	s.models[model].changed = false
 	for _, v := range s.models[model].versions {
 		if !slices.Contains(wanted, v) {
 			v.loaded = false
