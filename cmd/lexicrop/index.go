@@ -41,7 +41,10 @@ func withService(ctx context.Context, c *config.Config, run func(*service.Servic
 	defer func() { err = errors.Join(err, backend.close()) }()
 	svc := newService(c, backend.client, prometheus.NewRegistry(), log)
 	defer svc.Close()
-	if err := svc.WaitReady(ctx); err != nil {
+	// A model that will never be ready is tried again and again: nobody waits for ever.
+	waiting, cancel := context.WithTimeout(ctx, c.Triton.LoadTimeout)
+	defer cancel()
+	if err := svc.WaitReady(waiting); err != nil {
 		return err
 	}
 	return run(svc)

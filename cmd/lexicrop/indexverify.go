@@ -20,7 +20,7 @@ func newIndexVerifyCommand() *cobra.Command {
 photos are nearly the same are listed, too: they may be one work under two ids, or a print and a copy.`,
 		Args: cobra.NoArgs,
 	}
-	similarity := cmd.Flags().Float32("duplicates", 0.95, "the similarity from which two works are listed; 0 looks for none")
+	similarity := cmd.Flags().Float32("duplicates", config.SimilarWorks, "the similarity from which two works are listed; 0 looks for none")
 	return withConfig(cmd, func(cmd *cobra.Command, _ []string, c *config.Config) error {
 		quiet(cmd, c)
 		return verifyCatalogue(cmd.Context(), cmd.OutOrStdout(), c, *similarity)
