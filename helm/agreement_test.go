@@ -138,6 +138,10 @@ func TestLexicropTakesItsConfiguration(t *testing.T) {
 				t.Errorf("%s: the address of Triton is %s, the service %v", values, address, port)
 			}
 		}
+		memory := 1024 * mustAtoi(t, strings.TrimSuffix(container.text("resources", "limits", "memory"), "Gi"))
+		if slots, _ := c.at("admission", "decode_slots").(int); slots < 1 || slots*96 > memory/2 {
+			t.Errorf("%s: %d photos of up to 96 MiB at once, in a pod of %d MiB", values, slots, memory)
+		}
 		if c.text("index", "store") == "sqlite" && mountOf(container, "index") != filepath.Dir(c.text("index", "path")) {
 			t.Errorf("%s: the catalogue is %s, the volume at %s", values, c.text("index", "path"), mountOf(container, "index"))
 		}
@@ -165,6 +169,15 @@ func mountOf(container object, volume string) string {
 		}
 	}
 	return ""
+}
+
+func mustAtoi(t *testing.T, text string) int {
+	t.Helper()
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func duration(t *testing.T, c object, key string) time.Duration {
