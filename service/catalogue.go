@@ -47,8 +47,10 @@ type OpenStore func(ctx context.Context, space Space) (index.Store, error)
 type CatalogueStatus struct {
 	// Ready says whether it can be searched with the vectors of the embedder.
 	Ready bool
-	// Opening is true until it is open, or why it cannot be opened is known.
+	// Opening is true until it is open and checked, or why it cannot be opened is known.
 	Opening bool
+	// Unsound says that it is open and failed the check: its vectors are not those that the embedder makes.
+	Unsound bool
 	// Reason says why it is not ready.
 	Reason string
 	// Space is that of its vectors; zero until it is open.
@@ -72,26 +74,31 @@ func (s *Service) Catalogue() (index.Store, error) {
 	return s.catalogue.get()
 }
 
-// WaitCatalogue returns the catalogue's store as soon as it is open, or why it cannot be opened.
+// WaitCatalogue returns the catalogue's store as soon as it is open and checked, or why it cannot be
+// opened. CatalogueStatus tells what the check has found.
 func (s *Service) WaitCatalogue(ctx context.Context) (index.Store, error) {
 	for {
 		store, err := s.Catalogue()
-		if status, ok := s.CatalogueStatus(); err == nil || !ok || !status.Opening {
+		status, ok := s.CatalogueStatus()
+		if !ok || !status.Opening {
 			return store, err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("waiting for the catalogue: %w: %w", ctx.Err(), err)
+			return nil, fmt.Errorf("waiting for the catalogue: %w: %s", ctx.Err(), status.Reason)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
-// catalogue keeps the store open. It is opened when the embedder is known, for its vectors.
+// catalogue keeps the store open. It is opened when the embedder is known, for its vectors, and checked
+// with it.
 type catalogue struct {
 	open OpenStore
 	// wanted is the space of the embedder, zero until it is known.
 	wanted func() Space
+	// check says what is wrong with the vectors of the store, or errCheckPending.
+	check  func(context.Context, index.Store) error
 	log    *slog.Logger
 	opened atomic.Pointer[openedStore]
 	failed atomic.Pointer[error] // the last attempt to open it, with the embedder known
@@ -100,7 +107,12 @@ type catalogue struct {
 type openedStore struct {
 	index.Store
 	space Space
+	// verdict is what the last check has found, nil before the first.
+	verdict atomic.Pointer[verdict]
 }
+
+// verdict is nothing where a catalogue passed its check.
+type verdict struct{ err error }
 
 const (
 	// pollCatalogue is how often the embedder is asked whether its vectors are still those of the
@@ -138,12 +150,26 @@ func (c *catalogue) watch(ctx context.Context) {
 	}
 }
 
-// look opens the catalogue where it is not open for the vectors of the embedder.
+// look opens the catalogue where it is not open for the vectors of the embedder, and checks it until it
+// passes: what was wrong may have been put right.
 func (c *catalogue) look(ctx context.Context) error {
 	wanted, have := c.wanted(), c.opened.Load()
-	if have != nil && (wanted == Space{} || wanted == have.space) {
+	if have == nil || wanted != (Space{}) && wanted != have.space {
+		if err := c.reopen(ctx, wanted, have); err != nil {
+			return err
+		}
+		have = c.opened.Load()
+	}
+	if v := have.verdict.Load(); wanted != have.space || v != nil && v.err == nil {
 		return nil
 	}
+	err := c.check(ctx, have)
+	have.verdict.Store(&verdict{err})
+	return err
+}
+
+// reopen puts the catalogue, opened for the vectors of the embedder, in the place of the one there is.
+func (c *catalogue) reopen(ctx context.Context, wanted Space, have *openedStore) error {
 	store, err := c.open(ctx, wanted)
 	if isOtherSpace(err) && have == nil {
 		// It cannot be searched, but read and deleted from.
@@ -161,7 +187,7 @@ func (c *catalogue) look(ctx context.Context) error {
 		c.failed.Store(&err)
 		return errors.Join(err, store.Close())
 	}
-	c.opened.Store(&openedStore{store, info.Space})
+	c.opened.Store(&openedStore{Store: store, space: info.Space})
 	c.log.Info("the catalogue is open", "store", info.Kind, "works", info.Works, "photos", info.Photos, "space", info.Space.String())
 	if have != nil {
 		return have.Close()
@@ -189,17 +215,32 @@ func (c *catalogue) spaceOf() (Space, error) {
 
 func (c *catalogue) status() CatalogueStatus {
 	if o := c.opened.Load(); o != nil {
-		status := CatalogueStatus{Space: o.space}
-		if wanted := c.wanted(); wanted != (Space{}) && wanted != o.space {
-			status.Reason = mismatch(o.space, wanted)
-		}
-		status.Ready = status.Reason == ""
-		return status
+		return o.status(c.wanted())
 	}
 	if err := c.failed.Load(); err != nil {
 		return CatalogueStatus{Reason: (*err).Error()}
 	}
 	return CatalogueStatus{Opening: true, Reason: errAwaited.Error()}
+}
+
+func (o *openedStore) status(wanted Space) CatalogueStatus {
+	status := CatalogueStatus{Space: o.space}
+	v := o.verdict.Load()
+	switch {
+	case wanted == Space{}:
+		status.Ready = true // as far as anybody can tell
+	case wanted != o.space:
+		status.Reason = mismatch(o.space, wanted)
+	case v == nil:
+		status.Opening, status.Reason = true, "crops of it are embedded again, to see whether they find themselves"
+	case v.err == nil:
+		status.Ready = true
+	case errors.Is(v.err, errCheckPending):
+		status.Opening, status.Reason = true, v.err.Error()
+	default:
+		status.Unsound, status.Reason = true, v.err.Error()
+	}
+	return status
 }
 
 func mismatch(own, wanted Space) string {
@@ -346,7 +387,7 @@ func HashOf(picture []byte) string {
 // stays as it is. Without an id the photo gets one by its content. Every error is an *Error.
 func (s *Service) PutPhoto(ctx context.Context, w Work, photo string, picture []byte, o PhotoOptions) (*CataloguePhoto, error) {
 	watch := startStopwatch()
-	store, err := s.Catalogue()
+	store, err := s.soundCatalogue()
 	if err != nil {
 		return nil, AsError(err)
 	}
@@ -361,6 +402,19 @@ func (s *Service) PutPhoto(ctx context.Context, w Work, photo string, picture []
 	s.metrics.observe(watch)
 	p.Embedding.Timings = watch.timings
 	return p, nil
+}
+
+// soundCatalogue is Catalogue for what relies on the vectors that the embedder makes: one that failed its
+// check would give wrong answers, and would keep wrong vectors.
+func (s *Service) soundCatalogue() (index.Store, error) {
+	store, err := s.Catalogue()
+	if err != nil {
+		return nil, err
+	}
+	if status := s.catalogue.status(); status.Unsound {
+		return nil, &Error{Code: CodeCatalogueGone, Detail: "the catalogue failed its check and cannot be searched", Err: errors.New(status.Reason)}
+	}
+	return store, nil
 }
 
 // asError is AsError for what may be nil.

@@ -29,7 +29,7 @@ type Search struct {
 // not change meanwhile. Every error is an *Error.
 func (s *Service) Search(ctx context.Context, photo []byte, e EmbedOptions, o SearchOptions) (*Search, error) {
 	watch := startStopwatch()
-	store, err := s.Catalogue()
+	store, err := s.soundCatalogue()
 	if err != nil {
 		return nil, AsError(err)
 	}

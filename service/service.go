@@ -100,7 +100,7 @@ func New(o Options, client *triton.Client, registry prometheus.Registerer, log *
 	s.Apply(Models{Detector: Lineup{Primary: o.Detector}, Embedder: Lineup{Primary: o.Embedder}}, false)
 	registry.MustRegister(readiness{s.Models})
 	if s.embedder != nil && o.OpenStore != nil {
-		s.catalogue = &catalogue{open: o.OpenStore, wanted: s.embedderSpace, log: log}
+		s.catalogue = &catalogue{open: o.OpenStore, wanted: s.embedderSpace, check: s.selfCheck, log: log}
 		s.running.Go(func() { s.catalogue.watch(ctx) })
 	}
 	return s

@@ -27,13 +27,14 @@ later, and leave them out now.`,
 		Args: cobra.NoArgs,
 	}
 	leaveOut := cmd.Flags().Bool("leave-out", false, "leave out the photos that cannot be embedded anew")
+	force := cmd.Flags().Bool("force", false, "embed the catalogue anew though it holds the vectors of this embedder: what runs it makes others now")
 	return withConfig(cmd, func(cmd *cobra.Command, _ []string, c *config.Config) error {
 		quiet(cmd, c)
-		return rebuildCatalogue(cmd.Context(), cmd.OutOrStdout(), c, *leaveOut)
+		return rebuildCatalogue(cmd.Context(), cmd.OutOrStdout(), c, *leaveOut, *force)
 	})
 }
 
-func rebuildCatalogue(ctx context.Context, out io.Writer, c *config.Config, leaveOut bool) error {
+func rebuildCatalogue(ctx context.Context, out io.Writer, c *config.Config, leaveOut, force bool) error {
 	if c.Index.Store != config.StoreSQLite {
 		return fmt.Errorf("a catalogue of index.store %s cannot be rebuilt in place", c.Index.Store)
 	}
@@ -53,11 +54,11 @@ func rebuildCatalogue(ctx context.Context, out io.Writer, c *config.Config, leav
 		if err != nil {
 			return err
 		}
-		if info.Space == embedderSpace(svc) {
+		if info.Space == embedderSpace(svc) && !force {
 			_, err := fmt.Fprintln(out, "the catalogue holds the vectors of this embedder already")
 			return err
 		}
-		next, err := openNext(ctx, path+".rebuild", svc)
+		next, err := openNext(ctx, path+".rebuild", svc, force)
 		if err != nil {
 			return err
 		}
@@ -67,9 +68,14 @@ func rebuildCatalogue(ctx context.Context, out io.Writer, c *config.Config, leav
 }
 
 // openNext opens the catalogue that is made beside the old one, or what an interruption left of it. One
-// that was begun for another embedder is of no use any more.
-func openNext(ctx context.Context, path string, svc *service.Service) (*sqlite.Store, error) {
+// that was begun for another embedder is of no use any more, nor is any where all is to be made afresh.
+func openNext(ctx context.Context, path string, svc *service.Service, afresh bool) (*sqlite.Store, error) {
 	options := sqlite.Options{Space: embedderSpace(svc)}
+	if afresh {
+		if err := sqlite.Remove(ctx, path); err != nil {
+			return nil, err
+		}
+	}
 	next, err := sqlite.Open(ctx, path, options)
 	switch index.KindOf(err) {
 	case index.OtherSpace, index.WrongDimension, index.Damaged:

@@ -36,7 +36,8 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 		Ready    bool              `json:"ready"`
 		Stopping bool              `json:"stopping,omitempty"`
 		Models   []api.ModelStatus `json:"models"`
-		// A catalogue that cannot be used keeps nobody from cropping; only its opening is waited for.
+		// A catalogue that cannot be used keeps nobody from cropping: its opening is waited for, and only one
+		// whose embedder gives wrong answers, and would keep wrong vectors, is not served at all.
 		Catalogue *api.CatalogueStatus `json:"catalogue,omitempty"`
 	}{Stopping: s.stopping.Load()}
 	for _, m := range s.service.Models() {
@@ -44,7 +45,7 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	}
 	answer.Catalogue = s.catalogueStatus()
 	catalogue, _ := s.service.CatalogueStatus()
-	answer.Ready = s.service.Ready() == nil && !answer.Stopping && !catalogue.Opening
+	answer.Ready = s.service.Ready() == nil && !answer.Stopping && !catalogue.Opening && !catalogue.Unsound
 	w.Header().Set("Content-Type", "application/json")
 	if !answer.Ready {
 		w.WriteHeader(http.StatusServiceUnavailable)

@@ -44,11 +44,23 @@ func searchOnFake(t *testing.T, cfg *config.Config, candidates ...tritontest.Can
 
 func startSearching(t testing.TB, cfg *config.Config, path string, o triton.Options) *testServer {
 	t.Helper()
+	return startTestServer(t, cfg, withStore(cfg, path, nil), o)
+}
+
+// withStore are the options of a service with the catalogue at path, which is opened when begin is closed
+// or nil.
+func withStore(cfg *config.Config, path string, begin <-chan struct{}) service.Options {
 	options := ServiceOptions(cfg)
 	options.OpenStore = func(ctx context.Context, space service.Space) (index.Store, error) {
+		if begin != nil {
+			select {
+			case <-begin:
+			case <-ctx.Done():
+			}
+		}
 		return sqlite.Open(ctx, path, sqlite.Options{Space: space, Log: slog.New(slog.DiscardHandler)})
 	}
-	return startTestServer(t, cfg, options, o)
+	return options
 }
 
 // put sends a body that is answered with status 200.
