@@ -16,6 +16,11 @@ export GOFLAGS := $(GOFLAGS) -tags=nodynamic
 
 PACKAGES ?= ./...
 
+# It takes minutes to build: without make test-weaviate, its tests are left out.
+ifeq ($(wildcard build/weaviate/stamp),)
+export LEXICROP_SKIP_WEAVIATE := 1
+endif
+
 .PHONY: help
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | column -t -s '|'
@@ -59,10 +64,21 @@ test-race: setup-tests ## run the tests of what works concurrently under the rac
 test-swaps: setup ## run the tests of swapping models; LONG=1: 200 swaps, and a model that loads for a minute
 	$(if $(LONG),LEXICROP_TEST_LONG=1) go test -count=1 -v -timeout 30m -run 'Swap|BadModel|Version|Canary|Shadow|Watch|Reload|Compar|Detectors|Embedders|Loads|Trial' ./config ./service/... ./cmd/lexicrop
 
+.PHONY: test-search
+test-search: setup-tests ## run the tests of the catalogue: its stores, embedding, searching, the commands, and searches with photos on a real Triton
+	go test -count=1 -timeout 30m $(GOTESTFLAGS) ./index/... ./service/ingest ./service/exchange
+	go test -count=1 -timeout 30m -v $(GOTESTFLAGS) -run 'Search|Embed|Catalogue|Work|Photo|Crops|Ids|Import|Export|Key|Rate|Limiters|Addresses|Quote|SelfCheck|Similarities' ./service/rest ./cmd/lexicrop
+
 .PHONY: test-helm
 test-helm: setup ## run the tests of the chart; the first time, a Kubernetes is built for them (5 to 10 minutes)
 	helm/testbed/setup.sh
 	go test -count=1 -v -timeout 30m $(GOTESTFLAGS) ./helm/...
+
+.PHONY: test-weaviate
+test-weaviate: ## run the tests of the catalogue in Weaviate (the first time it is built, which takes minutes)
+	.ci/prepare
+	index/weaviate/setup.sh
+	env -u LEXICROP_SKIP_WEAVIATE go test -count=1 -timeout 30m $(GOTESTFLAGS) ./index/weaviate/...
 
 .PHONY: test-training
 test-training: ## run the tests of training/ (the first time, about 2 GB are downloaded)
