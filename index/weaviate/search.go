@@ -91,10 +91,13 @@ func (s *Store) complete(q *index.Query, before int, photos []object, nearest in
 
 // nearest returns the photos nearest to the query of the works that it chooses.
 func (s *Store) nearest(ctx context.Context, q *index.Query, limit int, more ...*filters.WhereBuilder) ([]object, error) {
-	return s.client.objects(ctx, s.client.get(matchFields).
+	query := s.client.get(matchFields).
 		WithNearVector(s.client.graphql.NearVectorArgBuilder().WithVector(index.DirectionOf(q.Vector))).
-		WithWhere(where(kindPhoto, q.Filter, more...)).
-		WithLimit(limit))
+		WithLimit(limit)
+	if len(q.Filter) > 0 || len(more) > 0 { // a list of all photos would be looked up one by one; works have no vector
+		query.WithWhere(where(kindPhoto, q.Filter, more...))
+	}
+	return s.client.objects(ctx, query)
 }
 
 // similarityOf is the opposite of the distance, which is that of the inner

@@ -198,7 +198,7 @@ func freePorts(n int) (first int, err error) {
 }
 
 func tryPorts(n int) (first int, err error) {
-	l, err := net.Listen("tcp", ":0")
+	l, err := net.Listen("tcp", ":0") //nolint:gosec // as Weaviate itself does, for a moment
 	if err != nil {
 		return 0, err
 	}
