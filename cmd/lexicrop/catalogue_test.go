@@ -372,6 +372,19 @@ func (u *user) rebuilds(t *testing.T) {
 	}
 }
 
+// docs/catalogue.md names the values that the tests hold against the shipped embedder.
+func TestTheDocumentedSimilarities(t *testing.T) {
+	text, err := os.ReadFile("../../docs/catalogue.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{fmt.Sprintf("threshold: %v\n", config.SuggestedThreshold), fmt.Sprintf("`--duplicates` (%v)", config.SimilarWorks)} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("docs/catalogue.md does not say %q", want)
+		}
+	}
+}
+
 // A photo that fails stops no other, the table stays readable, and the command fails at the end.
 func TestSearchGoesOnAfterABadPhoto(t *testing.T) {
 	fake := tritontest.New(t, tritontest.Detector("detector"), tritontest.Embedder("embedder"))
