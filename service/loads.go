@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -45,6 +46,9 @@ type resident struct {
 // hold is one use of a model. Its version is empty until it is known.
 type hold struct{ name, version string }
 
+// errUnsettled says that it is not known yet which versions are in use.
+var errUnsettled = errors.New("a version of the model is being loaded")
+
 // unloadTimeout bounds an unload, before which Triton finishes a load that was given up.
 const unloadTimeout = 10 * time.Minute
 
@@ -81,17 +85,17 @@ func (l *loads) adopt(h *hold) {
 	l.models[h.name].ours = true
 }
 
-// versions are those of a model that are in use, sorted.
-func (l *loads) versions(r *resident) []string {
+// versions are those of a model that are in use, sorted; unsettled says that there may be others.
+func (l *loads) versions(r *resident) (versions []string, unsettled bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	used := map[string]bool{}
 	for h := range r.holds {
-		if h.version != "" {
-			used[h.version] = true
-		}
+		used[h.version] = true
 	}
-	return slices.Sorted(maps.Keys(used))
+	unsettled = used[""]
+	delete(used, "")
+	return slices.Sorted(maps.Keys(used)), unsettled
 }
 
 // quiet waits until Triton is done with the last change of h's model, which may be a load that was given
@@ -117,7 +121,10 @@ func (l *loads) load(ctx context.Context, h *hold, version string, again bool) e
 		return fmt.Errorf("waiting for its last load to end: %w", err)
 	}
 	defer r.turn.Release(1)
-	others := l.versions(r)
+	others, _ := l.versions(r)
+	if version != "" {
+		l.settle(h, version)
+	}
 	pinned := len(others) > 0 || len(r.asked) > 0
 	if ready, err := l.isReady(ctx, h.name, version); err != nil || ready && !again && (version != "" || !pinned) {
 		return err
@@ -157,7 +164,7 @@ func (l *loads) isReady(ctx context.Context, name, version string) (bool, error)
 
 // drop ends a use, and has what nobody uses then unloaded, in the background and not before after has
 // passed: others that share the Triton may still need it, and the way back is short meanwhile. While
-// Triton is away it is tried again.
+// Triton is away, or has a version to load, it is tried again.
 func (l *loads) drop(h *hold, after time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -174,7 +181,7 @@ func (l *loads) drop(h *hold, after time.Duration) {
 			if err == nil || l.ctx.Err() != nil {
 				return
 			}
-			if !isPassing(err) {
+			if !isPassing(err) && !errors.Is(err, errUnsettled) {
 				l.log.Warn("the model stays loaded", "model", h.name, "reason", reasonOf(err))
 				return
 			}
@@ -194,8 +201,10 @@ func (l *loads) tidy(name string, r *resident) error {
 	l.mu.Lock()
 	used, ours := len(r.holds) > 0, r.ours
 	l.mu.Unlock()
-	versions := l.versions(r)
+	versions, unsettled := l.versions(r)
 	switch {
+	case unsettled:
+		return errUnsettled
 	case !used && ours:
 		l.log.Info("unloading the model", "model", name)
 		r.asked, r.all = nil, false

@@ -2,11 +2,14 @@ package rest
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -51,15 +54,16 @@ func (s *testServer) steady(t *testing.T, photo []byte) (answered *atomic.Int64,
 func (s *testServer) swap(t *testing.T, name service.ModelName, again bool) service.ModelStatus {
 	t.Helper()
 	s.service.Apply(service.Models{Detector: service.Lineup{Primary: name}}, again)
-	var ended service.ModelStatus
 	for end := time.Now().Add(3 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		// The newest wish stands last, before what goes.
+		var newest service.ModelStatus
 		for _, m := range s.service.Models() {
-			if m.Name == name.Name && (m.State == service.StateActive || m.State == service.StateFailed) && (name.Version == "" || m.Version == name.Version) {
-				ended = m
+			if m.State != service.StateDraining {
+				newest = m
 			}
 		}
-		if ended.State != "" {
-			return ended
+		if newest.Name == name.Name && (newest.State == service.StateActive || newest.State == service.StateFailed) {
+			return newest
 		}
 		if time.Now().After(end) {
 			t.Fatalf("the swap to %s did not end: %+v", name, s.service.Models())
@@ -207,6 +211,16 @@ func TestAVersionIsPinnedAndRolledBack(t *testing.T) {
 				s.post(t, "/v1/crop", "image/jpeg", photo).Header.Get("Lexicrop-Model") == "detector/"+test.want
 		})
 	}
+	// In a hurry: what goes is unloaded while its successor, which takes its time, is being tried.
+	fake.SetFault("detector", tritontest.Fault{Delay: 30 * time.Millisecond})
+	for i := range 15 {
+		version := []string{"1", "2", "", "1", ""}[i%5]
+		if got := s.swap(t, service.ModelName{Name: "detector", Version: version}, false); got.State != service.StateActive {
+			t.Fatalf("in a hurry to version %q: %+v", version, got)
+		}
+	}
+	s.swap(t, service.ModelName{Name: "detector", Version: "1"}, false)
+	eventually(t, "version 1 alone is loaded", func() bool { return slices.Equal(fake.Loaded("detector"), []string{"1"}) })
 	if got := s.swap(t, service.ModelName{Name: "detector", Version: "9"}, false); got.State != service.StateFailed || !strings.Contains(got.Reason, "no version 9") {
 		t.Errorf("a version that is not there: %+v", got)
 	}
@@ -307,11 +321,11 @@ func TestAShadowIsComparedAndHurtsNobody(t *testing.T) {
 	s.stays(t, picture, "detector/1")
 }
 
-// swapRepository is a repository with the real detector, a twin, and bad ones.
+// swapRepository is a repository with two versions of the real detector, a twin, and bad ones.
 func swapRepository(t *testing.T, slow time.Duration) string {
 	t.Helper()
 	folder, original := t.TempDir(), "../../modelrepo/models/detector"
-	model := func(name string, program func(string) string, onnx bool) {
+	model := func(name, version string, program func(string) string, onnx bool) {
 		for _, file := range []string{"config.pbtxt", "1/model.py", "1/model.onnx"} {
 			content := string(read(t, filepath.Join(original, file)))
 			if file == "1/model.py" {
@@ -320,7 +334,7 @@ func swapRepository(t *testing.T, slow time.Duration) string {
 			if file == "1/model.onnx" && !onnx {
 				continue
 			}
-			path := filepath.Join(folder, name, file)
+			path := filepath.Join(folder, name, strings.Replace(file, "1/", version+"/", 1))
 			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 				t.Fatal(err)
 			}
@@ -338,11 +352,12 @@ func swapRepository(t *testing.T, slow time.Duration) string {
 			return strings.Replace(p, old, now, 1)
 		}
 	}
-	model("detector", same, true)
-	model("twin", same, true)
-	model("missing", same, false)
-	model("shape", changed("self.run(tensors)", "[r[:, :16] for r in self.run(tensors)]"), true)
-	model("slow", changed("        config = json", "        import time\n        time.sleep("+strconv.FormatFloat(slow.Seconds(), 'f', -1, 64)+")\n        config = json"), true)
+	model("detector", "1", same, true)
+	model("detector", "2", same, true)
+	model("twin", "1", same, true)
+	model("missing", "1", same, false)
+	model("shape", "1", changed("self.run(tensors)", "[r[:, :16] for r in self.run(tensors)]"), true)
+	model("slow", "1", changed("        config = json", "        import time\n        time.sleep("+strconv.FormatFloat(slow.Seconds(), 'f', -1, 64)+")\n        config = json"), true)
 	return folder
 }
 
@@ -369,38 +384,45 @@ func TestSwapsOnARealTriton(t *testing.T) {
 	answered, stop := s.steady(t, photo)
 	defer stop()
 	for _, test := range []struct {
-		name   string
-		state  service.State
-		reason string
+		model   service.ModelName
+		state   service.State
+		reason  string
+		answers string
 	}{
-		{"twin", service.StateActive, ""},
-		{"missing", service.StateFailed, "model.onnx"},
-		{"nothing", service.StateFailed, "finds no such model"},
-		{"shape", service.StateFailed, "blank picture"},
-		{"slow", service.StateActive, ""},
-		{"detector", service.StateActive, ""},
+		{service.ModelName{Name: "twin"}, service.StateActive, "", "twin/1"},
+		{service.ModelName{Name: "missing"}, service.StateFailed, "model.onnx", "twin/1"},
+		{service.ModelName{Name: "nothing"}, service.StateFailed, "finds no such model", "twin/1"},
+		{service.ModelName{Name: "shape"}, service.StateFailed, "blank picture", "twin/1"},
+		{service.ModelName{Name: "slow"}, service.StateActive, "", "slow/1"},
+		{service.ModelName{Name: "detector", Version: "1"}, service.StateActive, "", "detector/1"},
+		{service.ModelName{Name: "detector"}, service.StateActive, "", "detector/2"},
+		{service.ModelName{Name: "detector", Version: "1"}, service.StateActive, "", "detector/1"},
+		{service.ModelName{Name: "detector", Version: "7"}, service.StateFailed, "no version 7", "detector/1"},
 	} {
 		began := time.Now()
-		got := s.swap(t, service.ModelName{Name: test.name}, false)
-		t.Logf("%s: %s after %v: %s", test.name, got.State, time.Since(began).Round(time.Millisecond), got.Reason)
+		got := s.swap(t, test.model, false)
+		t.Logf("%s: %s after %v: %s", test.model, got.State, time.Since(began).Round(time.Millisecond), got.Reason)
 		if got.State != test.state || !strings.Contains(got.Reason, test.reason) {
-			t.Errorf("%s ended %s because %q, want %s because %q", test.name, got.State, got.Reason, test.state, test.reason)
+			t.Errorf("%s ended %s because %q, want %s because %q", test.model, got.State, got.Reason, test.state, test.reason)
 		}
+		s.stays(t, photo, test.answers)
 	}
-	before := memory()
+	before := memory(t)
 	for i := range swaps {
 		name := []string{"twin", "detector"}[i%2]
 		if got := s.swap(t, service.ModelName{Name: name}, false); got.State != service.StateActive {
 			t.Fatalf("swap %d: %+v", i, got)
 		}
-		s.stays(t, photo, name+"/1")
+		s.stays(t, photo, []string{"twin/1", "detector/2"}[i%2])
+		if (i+1)%50 == 0 {
+			t.Logf("after %d swaps: %v", i+1, memory(t))
+		}
 	}
 	stop()
-	after := memory()
-	t.Logf("%d answers; in use by the service before %d swaps %.1f MiB and %d goroutines, after them %.1f MiB and %d",
-		answered.Load(), swaps, before.mib, before.goroutines, after.mib, after.goroutines)
+	after := memory(t)
+	t.Logf("%d answers; before %d swaps %v; after them %v", answered.Load(), swaps, before, after)
 	// A swap that left something behind would leave it 200 times.
-	if after.mib > before.mib+16 || after.goroutines > before.goroutines+50 {
+	if after.heap > before.heap+16 || after.resident > before.resident+64 || after.goroutines > before.goroutines+50 {
 		t.Errorf("memory is not flat")
 	}
 	client := newClient(t, server.Address())
@@ -419,17 +441,35 @@ func TestSwapsOnARealTriton(t *testing.T) {
 	})
 }
 
+// usage is what this process, service and test, uses. The memory is in MiB.
 type usage struct {
-	mib        float64
-	goroutines int
+	heap, resident, peak float64
+	goroutines           int
 }
 
-func memory() usage {
-	runtime.GC()
-	runtime.GC() // what pools hold goes at the second
+func (u usage) String() string {
+	return fmt.Sprintf("heap %.1f MiB, resident %.0f MiB (at most %.0f), %d goroutines", u.heap, u.resident, u.peak, u.goroutines)
+}
+
+func memory(t *testing.T) usage {
+	t.Helper()
+	debug.FreeOSMemory()
+	debug.FreeOSMemory() // what pools hold goes at the second
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return usage{float64(m.HeapInuse) / (1 << 20), runtime.NumGoroutine()}
+	u := usage{heap: float64(m.HeapInuse) / (1 << 20), goroutines: runtime.NumGoroutine()}
+	for line := range strings.Lines(string(read(t, "/proc/self/status"))) {
+		for name, value := range map[string]*float64{"VmRSS:": &u.resident, "VmHWM:": &u.peak} {
+			if number, ok := strings.CutPrefix(line, name); ok {
+				kib, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(number), " kB"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				*value = float64(kib) / 1024
+			}
+		}
+	}
+	return u
 }
 
 func newClient(t *testing.T, address string) *triton.Client {
