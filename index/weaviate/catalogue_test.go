@@ -3,6 +3,7 @@ package weaviate
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -191,6 +192,49 @@ func TestPagesByBytes(t *testing.T) {
 		}
 		if works != n || (pages == 0) != c.whole {
 			t.Errorf("with crops %t: %d works on %d pages before the last", c.crops, works, pages)
+		}
+	}
+}
+
+// TestPagesOfOddIDs scans works whose ids begin with each other, and with much
+// the same, by pages of any size.
+func TestPagesOfOddIDs(t *testing.T) {
+	s := openTest(t, fresh(t))
+	r := rand.New(rand.NewPCG(5, 6))
+	ids := map[string]bool{strings.Repeat("a", index.MaxIDBytes): true, "\U0010ffff": true, "!": true}
+	for len(ids) < 300 {
+		id := strings.Repeat("work ", r.IntN(3))
+		for range 1 + r.IntN(4) {
+			id += string([]rune("aAbé夜0")[r.IntN(6)])
+		}
+		ids[id] = true
+	}
+	want := slices.Sorted(maps.Keys(ids))
+	var entries []index.Entry
+	for i, id := range want {
+		entries = append(entries, index.Entry{Work: index.Work{ID: id, Year: 1 + i%3}})
+	}
+	put(t, s, entries...)
+	for _, limit := range []int{1, 7, 100, 299, 300, 301, 3, 50} {
+		for year := range 4 {
+			o, chosen := index.ScanOptions{Limit: limit}, want
+			if year > 0 {
+				o.Filter = index.Filter{{Field: "year", Op: index.Equal, Values: []string{fmt.Sprint(year)}}}
+				chosen = nil
+				for i := year - 1; i < len(want); i += 3 {
+					chosen = append(chosen, want[i])
+				}
+			}
+			var got []string
+			for e, err := range index.All(t.Context(), s, o) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, e.Work.ID)
+			}
+			if diff := gocmp.Diff(chosen, got); diff != "" {
+				t.Fatalf("%+v (-want +got):\n%s", o, diff)
+			}
 		}
 	}
 }

@@ -141,15 +141,48 @@ func (s *Store) page(ctx context.Context, after string, o index.ScanOptions) (pa
 
 // worksAfter returns a page of the works that the filter chooses, in order, and
 // whether there are more of them.
+//
+// The server reads and sorts all works that a query chooses, however few it
+// asks for. So it looks first at those alone that begin as the last one did, and
+// at more of them if these do not fill the page.
 func (s *Store) worksAfter(ctx context.Context, after string, o index.ScanOptions) (works []object, more bool, err error) {
-	works, err = s.client.objects(ctx, s.client.get(workFields).
-		WithWhere(where(kindWork, o.Filter, text("key", filters.GreaterThan, keyOf(after)))).
+	key := keyOf(after)
+	start := min(int(s.prefix.Load()), len(key))
+	for size := start; ; size = max(0, size-2) {
+		works, err = s.worksWithin(ctx, key, key[:size], o)
+		more = len(works) > o.Limit
+		if err != nil || more || size == 0 {
+			s.learnPrefix(key, start, size, more)
+			return works[:min(len(works), o.Limit)], more, err
+		}
+	}
+}
+
+// worksWithin returns the works after a key whose own keys have a prefix, up to
+// one more than fit on the page.
+func (s *Store) worksWithin(ctx context.Context, key, prefix string, o index.ScanOptions) ([]object, error) {
+	conditions := []*filters.WhereBuilder{text("key", filters.GreaterThan, key)}
+	if prefix != "" {
+		conditions = append(conditions, text("key", filters.LessThan, prefix+"g")) // beyond all hexadecimal digits
+	}
+	return s.client.objects(ctx, s.client.get(workFields).
+		WithWhere(where(kindWork, o.Filter, conditions...)).
 		WithSort(graphql.Sort{Path: []string{"key"}, Order: graphql.Asc}).
 		WithLimit(o.Limit+1))
-	if len(works) > o.Limit {
-		return works[:o.Limit], true, err
+}
+
+// learnPrefix chooses the prefix that the next page begins with, by what this
+// one began and ended with. It decides about the time taken, and nothing else.
+func (s *Store) learnPrefix(key string, start, end int, full bool) {
+	switch {
+	case key == "": // nothing was to be learnt
+	case !full:
+		s.prefix.Store(0)
+	case end < start:
+		s.prefix.Store(int32(end + 2))
+	default: // a longer one might have done
+		s.prefix.Store(int32(end + 8))
 	}
-	return works, false, err
 }
 
 // works returns those of these works that are there, in any order.

@@ -34,6 +34,7 @@ import (
 	"regexp"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lexicam/lexicrop/index"
@@ -72,6 +73,7 @@ type Store struct {
 	log    *slog.Logger
 	client *client
 
+	prefix   atomic.Int32   // see learnPrefix
 	changing [64]sync.Mutex // each held to change the works that fall to it
 	using    sync.RWMutex   // held to read by every call, to write by Close
 	closed   bool
@@ -106,6 +108,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		c.transport.CloseIdleConnections()
 		return nil, failure(ctx, "open the catalogue in "+s.place, err)
 	}
+	s.prefix.Store(2 * index.MaxIDBytes) // nothing is known yet
 	s.life, s.stop = context.WithCancel(context.Background())
 	return s, nil
 }
