@@ -60,14 +60,15 @@ test: setup-tests ## run the tests, a real Triton and PostgreSQL included; those
 test-race: setup-tests ## run the tests of what works concurrently under the race detector
 	go test -race $(GOTESTFLAGS) ./index/... ./service/... ./triton/...
 
+# Where the tests of swapping models are: files of large packages, and whole packages.
+SWAP_FILES := config/watch_test.go $(wildcard service/rest/swap_test.go service/rest/contract_test.go service/rest/triton_test.go cmd/lexicrop/models*_test.go)
+SWAP_PACKAGES := ./service ./service/comparison ./modelrepo ./modelrepo/brought ./modelrepo/onnx ./modelrepo/staging ./triton
+
 .PHONY: test-swaps
 test-swaps: setup ## run the tests of swapping models; LONG=1: 200 swaps, and a model that loads for a minute
-	$(if $(LONG),LEXICROP_TEST_LONG=1) go test -count=1 -v -timeout 30m -run 'Swap|BadModel|Version|Canary|Shadow|Watch|Reload|Compar|Detectors|Embedders|Loads|Trial' ./config ./service/... ./cmd/lexicrop
-
-.PHONY: test-search
-test-search: setup-tests ## run the tests of the catalogue: its stores, embedding, searching, the commands, and searches with photos on a real Triton
-	go test -count=1 -timeout 30m $(GOTESTFLAGS) ./index/... ./service/ingest ./service/exchange
-	go test -count=1 -timeout 30m -v $(GOTESTFLAGS) -run 'Search|Embed|Catalogue|Work|Photo|Crops|Ids|Import|Export|Key|Rate|Limiters|Addresses|Quote|SelfCheck|Similarities' ./service/rest ./cmd/lexicrop
+	go test -count=1 $(SWAP_PACKAGES)
+	$(if $(LONG),LEXICROP_TEST_LONG=1) go test -count=1 -v -timeout 60m \
+		-run "^($$(sed -n 's/^func \(Test[[:alnum:]]*\)(.*/\1/p' $(SWAP_FILES) | paste -sd '|'))$$" ./config ./service/rest ./cmd/lexicrop
 
 .PHONY: test-helm
 test-helm: setup ## run the tests of the chart; the first time, a Kubernetes is built for them (5 to 10 minutes)

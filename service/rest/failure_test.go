@@ -142,19 +142,6 @@ func TestFaultsOfTritonGetTheirProblem(t *testing.T) {
 	}
 }
 
-func TestTheServiceRecoversWhenTritonComesBack(t *testing.T) {
-	t.Parallel()
-	s, fake := onFake(t, config.Default(), main)
-	fake.Stop()
-	wantProblem(t, s.post(t, "/v1/crop", "", photo(t, 64, 64)), http.StatusServiceUnavailable, service.CodeBackendGone)
-	eventually(t, "the model is lost", func() bool { return !s.service.Models()[0].Ready })
-	// A new Triton in explicit mode has no model loaded.
-	fake.SetLoaded("detector", false)
-	fake.Restart(t)
-	eventually(t, "the model is back", func() bool { return s.service.Models()[0].Ready })
-	decode[api.CropResult](t, s.post(t, "/v1/crop", "", photo(t, 64, 64)), http.StatusOK)
-}
-
 func TestRequestTimeoutOfTheClient(t *testing.T) {
 	s, fake := onFake(t, config.Default(), main)
 	fake.SetFault("detector", tritontest.Fault{Hang: true})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,6 +18,9 @@ import (
 	"testing"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/lexicam/lexicrop/api"
 	"github.com/lexicam/lexicrop/config"
 	"github.com/lexicam/lexicrop/service"
 	"github.com/lexicam/lexicrop/triton"
@@ -162,6 +166,19 @@ func TestANewerSwapEndsAnOlder(t *testing.T) {
 	eventually(t, "only the newest is loaded", func() bool {
 		return fake.Counts("slow").Unloads > 0 && len(fake.Loaded("slow")) == 0 && len(fake.Loaded("detector")) == 0
 	})
+}
+
+func TestTheServiceRecoversWhenTritonComesBack(t *testing.T) {
+	t.Parallel()
+	s, fake := onFake(t, config.Default(), main)
+	fake.Stop()
+	wantProblem(t, s.post(t, "/v1/crop", "", photo(t, 64, 64)), http.StatusServiceUnavailable, service.CodeBackendGone)
+	eventually(t, "the model is lost", func() bool { return !s.service.Models()[0].Ready })
+	// A new Triton in explicit mode has no model loaded.
+	fake.SetLoaded("detector", false)
+	fake.Restart(t)
+	eventually(t, "the model is back", func() bool { return s.service.Models()[0].Ready })
+	decode[api.CropResult](t, s.post(t, "/v1/crop", "", photo(t, 64, 64)), http.StatusOK)
 }
 
 // A model that goes while Triton is away is unloaded when it is back.
@@ -319,6 +336,43 @@ func TestAShadowIsComparedAndHurtsNobody(t *testing.T) {
 	fake.SetFault("shadow", tritontest.Fault{Hang: true})
 	eventually(t, "what there is no room for is dropped", func() bool { s.stays(t, picture, "detector/1"); return count("dropped") > 0 })
 	s.stays(t, picture, "detector/1")
+}
+
+// A shadow of an embedder is compared by its vectors, in a space of its own as well.
+func TestAShadowOfAnEmbedderIsCompared(t *testing.T) {
+	t.Parallel()
+	s, fake := searchOnFake(t, config.Default(), main)
+	embedder := tritontest.Embedder("embedder")
+	negative := embedder
+	negative.Name, negative.Config = "negative", tritontest.EmbedderConfig("negative")
+	negative.Config.Parameters["space"].StringValue = "negatives"
+	negative.Infer = func(ctx context.Context, inputs []triton.Tensor) ([]triton.Tensor, error) {
+		outputs, err := embedder.Infer(ctx, inputs)
+		for i := 3; err == nil && i < len(outputs[0].Data); i += 4 {
+			outputs[0].Data[i] ^= 0x80 // the sign of a little-endian float
+		}
+		return outputs, err
+	}
+	fake.Add(negative)
+	s.service.Apply(service.Models{
+		Detector: service.Lineup{Primary: service.ModelName{Name: "detector"}},
+		Embedder: service.Lineup{Primary: service.ModelName{Name: "embedder"}, Shadow: service.ModelName{Name: "negative"}},
+	}, false)
+	eventually(t, "the shadow is ready", func() bool { m := s.service.Models(); return len(m) == 3 && m[2].Ready })
+	picture := photo(t, 320, 320)
+	count := func(outcome string) float64 { return s.counter(t, "lexicrop_comparisons_total", outcome) }
+	ask := func() {
+		if a := s.post(t, "/v1/embed", "image/jpeg", picture); a.StatusCode != http.StatusOK {
+			t.Fatalf("status %d: %s", a.StatusCode, a.body)
+		}
+	}
+	eventually(t, "ten answers are compared", func() bool { ask(); return count("done") >= 10 })
+	cosines := s.sum(t, "lexicrop_comparison_cosine", "shadow", func(m *dto.Metric) float64 { return m.GetHistogram().GetSampleSum() })
+	if n := s.sum(t, "lexicrop_comparison_cosine", "shadow", func(m *dto.Metric) float64 { return float64(m.GetHistogram().GetSampleCount()) }); n < 10 || math.Abs(cosines/n+1) > 1e-3 {
+		t.Errorf("%v cosines of vectors and their opposites, %v in all", n, cosines)
+	}
+	fake.SetFault("negative", tritontest.Fault{Err: tritontest.ErrModel})
+	eventually(t, "its failures are counted and hurt nobody", func() bool { ask(); return count("failed") > 0 })
 }
 
 // swapRepository is a repository with two versions of the real detector, a twin, and bad ones.
