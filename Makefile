@@ -52,6 +52,7 @@ test: setup-tests ## run the tests, a real Triton and PostgreSQL included; those
 	else echo 'helm/ is left out: make test-helm sets up what it needs'; export LEXICROP_SKIP_HELM=1; fi; \
 	if [ ! -e build/testbed/bin/done ]; then \
 	echo 'The control plane is left out: make test-helm builds it'; export LEXICROP_SKIP_KUBERNETES=1; fi; \
+	echo 'The swap drill is left out: make test-helm has it'; export LEXICROP_SKIP_DRILL=1; \
 	echo 'go test -timeout 30m $(GOTESTFLAGS) $(PACKAGES)'; go test -timeout 30m $(GOTESTFLAGS) $(PACKAGES) || status=1; \
 	if [ -d build/training ] || [ "$(CI)" = true ]; then $(MAKE) --no-print-directory test-training || status=1; fi; \
 	exit $$status

@@ -16,10 +16,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -126,39 +124,14 @@ func privateKey(t *testing.T) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}))
 }
 
-// start runs a program of the test bed until the end of the test. The log of a failed test ends with what it said.
+// start runs a program of the test bed until the end of the test.
 func (c *cluster) start(t *testing.T, exits chan<- error, name string, arguments ...string) {
 	t.Helper()
-	log, err := os.Create(filepath.Join(c.folder, name+".log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(tool(t, "bin/"+name), arguments...)
-	cmd.Stdout, cmd.Stderr = log, log
-	started, ended := make(chan error), make(chan struct{})
+	p := startProgram(t, exec.Command(tool(t, "bin/"+name), arguments...), name, filepath.Join(c.folder, name+".log"))
 	go func() {
-		// The parent whose death kills it is this thread.
-		runtime.LockOSThread()
-		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			exits <- fmt.Errorf("%s ended: %w", name, cmd.Wait())
-		}
-		close(ended)
+		<-p.ended
+		exits <- fmt.Errorf("%s ended: %w", name, p.err)
 	}()
-	if err := <-started; err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		<-ended
-		log.Close()
-		if text, err := os.ReadFile(log.Name()); err == nil && t.Failed() {
-			lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-			t.Logf("%s said last:\n%s", name, strings.Join(lines[max(0, len(lines)-25):], "\n"))
-		}
-	})
 }
 
 // await returns when url answers 200, or a program has ended.
