@@ -2,8 +2,7 @@
 // several processes at once: all of them read and write the same objects and
 // keep nothing of them in memory. The collection has a flat index: a search
 // compares the query with every vector, each shard on its node, and so misses
-// none. (HNSW, Weaviate's other index, is faster and misses near duplicates, and
-// a killed node forgets the last vectors of it.)
+// none. (HNSW, Weaviate's other index, misses near duplicates.)
 //
 // What is acknowledged outlives a node that is killed. It need not outlive a
 // machine that loses power: Weaviate writes to the disk without waiting for it,
@@ -18,9 +17,10 @@
 // the same work at the same moment can leave such a part, too: let one of them
 // do it.
 //
-// Weaviate 1.27 or newer is needed; 1.35 is what the tests run. ASYNC_INDEXING
-// must be off, as it is by default: with it, searches would not find what was
-// just written.
+// The tests run one node of Weaviate 1.35.2; other versions, and clusters, are not
+// part of them. ASYNC_INDEXING must be off, as it is by default: with it, searches
+// would not find what was just written. QUERY_MAXIMUM_RESULTS must be 10,000 or
+// more, as it is by default.
 package weaviate
 
 import (
