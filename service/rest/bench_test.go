@@ -6,7 +6,9 @@ import (
 	"image"
 	"image/jpeg"
 	"io"
+	"math/rand/v2"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	"golang.org/x/image/draw"
 
 	"github.com/lexicam/lexicrop/config"
+	"github.com/lexicam/lexicrop/index"
 )
 
 // BenchmarkCrop measures POST /v1/crop over HTTP on a real local Triton, as a client sees it: the
@@ -22,20 +25,60 @@ import (
 // milliseconds; ns/op is the time between two answers.
 func BenchmarkCrop(b *testing.B) {
 	s := onTriton(b, config.Default())
+	benchmarkPhotos(b, s.URL+"/v1/crop", 1, 2, 4, 8)
+}
+
+// BenchmarkSearch measures POST /v1/search in the same way: crop, embed, and search in a catalogue of
+// 100,000 works.
+func BenchmarkSearch(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "catalogue.db")
+	s := startSearching(b, config.Default(), path, realTriton(b, "detector", "embedder"))
+	store, err := s.service.WaitCatalogue(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	fillCatalogue(b, store, 100_000)
+	benchmarkPhotos(b, s.URL+"/v1/search", 1, 4)
+}
+
+// fillCatalogue adds works whose vectors are random.
+func fillCatalogue(b *testing.B, store index.Store, works int) {
+	info, err := store.Info(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	batch := make([]index.Entry, 1000)
+	for n := 0; n < works; n += len(batch) {
+		for i := range batch {
+			vector := make([]float32, info.Space.Dimension)
+			for k := range vector {
+				vector[k] = float32(r.NormFloat64())
+			}
+			id := fmt.Sprintf("work-%06d", n+i)
+			batch[i] = index.Entry{Work: index.Work{ID: id, Title: "Title of " + id}, Photos: []index.Photo{{ID: "1", Vector: vector}}}
+		}
+		if err := store.Upsert(b.Context(), info.Space, batch...); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func benchmarkPhotos(b *testing.B, url string, clients ...int) {
 	for _, photo := range []struct {
 		name          string
 		width, height int
 	}{{"320x480", 320, 480}, {"12MP", 3024, 4032}} {
 		data := scenePhoto(b, photo.width, photo.height)
-		for _, clients := range []int{1, 2, 4, 8} {
-			b.Run(fmt.Sprintf("%s-%dkB/clients=%d", photo.name, len(data)/1000, clients), func(b *testing.B) {
-				benchmarkCrop(b, s.URL+"/v1/crop", data, clients)
+		for _, n := range clients {
+			b.Run(fmt.Sprintf("%s-%dkB/clients=%d", photo.name, len(data)/1000, n), func(b *testing.B) {
+				benchmarkPosts(b, url, data, n)
 			})
 		}
 	}
 }
 
-func benchmarkCrop(b *testing.B, url string, data []byte, clients int) {
+func benchmarkPosts(b *testing.B, url string, data []byte, clients int) {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}}
 	defer client.CloseIdleConnections()
 	latencies := make([]time.Duration, b.N)
@@ -45,7 +88,7 @@ func benchmarkCrop(b *testing.B, url string, data []byte, clients int) {
 		running.Go(func() {
 			for i := range jobs {
 				start := time.Now()
-				if err := crop(b, client, url, data); err != nil {
+				if err := post(b, client, url, data); err != nil {
 					b.Error(err)
 				}
 				latencies[i] = time.Since(start)
@@ -65,7 +108,7 @@ func benchmarkCrop(b *testing.B, url string, data []byte, clients int) {
 	}
 }
 
-func crop(b *testing.B, client *http.Client, url string, data []byte) error {
+func post(b *testing.B, client *http.Client, url string, data []byte) error {
 	request, err := http.NewRequestWithContext(b.Context(), http.MethodPost, url, bytes.NewReader(data))
 	if err != nil {
 		return err
