@@ -137,7 +137,12 @@ func verifyModel(ctx context.Context, out io.Writer, c *config.Config, m modelre
 	defer func() { err = errors.Join(err, backend.close()) }()
 	patience, cancel := context.WithTimeout(ctx, loadPatience)
 	defer cancel()
-	trial, err := tryModel(patience, backend.client, m.Name)
+	giveBack, err := borrow(patience, backend.client, m.Name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, giveBack()) }()
+	trial, err := service.Try(patience, backend.client, service.ModelName{Name: m.Name})
 	if err != nil {
 		return err
 	}
@@ -168,16 +173,18 @@ type photoSet struct {
 	photos []evaluation.Photo
 }
 
-// tryModel tries a model, loaded by Triton first where it is not.
-func tryModel(ctx context.Context, client *triton.Client, name string) (*service.Trial, error) {
+// borrow has Triton load a model where it is not loaded. giveBack has it unloaded again then: a Triton
+// elsewhere may need its memory for others.
+func borrow(ctx context.Context, client *triton.Client, name string) (giveBack func() error, err error) {
 	ready, err := client.ModelReady(ctx, name, "")
-	if err == nil && !ready {
-		err = client.Load(ctx, name)
+	if err != nil || ready {
+		return func() error { return nil }, err
 	}
-	if err != nil {
-		return nil, err
-	}
-	return service.Try(ctx, client, service.ModelName{Name: name})
+	return func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		return client.Unload(ctx, name)
+	}, client.Load(ctx, name)
 }
 
 // trialReport says in lines what a model did when it was tried.

@@ -16,6 +16,7 @@ import (
 	"github.com/lexicam/lexicrop/modelrepo"
 	"github.com/lexicam/lexicrop/modelrepo/brought"
 	"github.com/lexicam/lexicrop/modelrepo/onnx"
+	"github.com/lexicam/lexicrop/service"
 )
 
 // onnxFlags say what a file that somebody brings does not say of itself.
@@ -139,7 +140,7 @@ func tryStaged(ctx context.Context, out io.Writer, c *config.Config, repository,
 		return err
 	}
 	defer func() { err = errors.Join(err, backend.close()) }()
-	trial, err := tryModel(ctx, backend.client, name)
+	trial, err := service.Try(ctx, backend.client, service.ModelName{Name: name})
 	if err != nil {
 		return err
 	}

@@ -79,7 +79,16 @@ func compareModels(ctx context.Context, out io.Writer, c *config.Config, names [
 		return err
 	}
 	defer func() { err = errors.Join(err, backend.close()) }()
-	task, err := taskOfBoth(ctx, backend.client, names)
+	loading, cancel := context.WithTimeout(ctx, 2*loadPatience)
+	defer cancel()
+	for _, n := range names {
+		giveBack, failed := borrow(loading, backend.client, n.Name)
+		if failed != nil {
+			return fmt.Errorf("the model %s: %w", n.Name, failed)
+		}
+		defer func() { err = errors.Join(err, giveBack()) }()
+	}
+	task, err := taskOfBoth(loading, backend.client, names)
 	if err != nil {
 		return err
 	}
@@ -156,13 +165,11 @@ func areThere(c *config.Config, names [2]service.ModelName) error {
 	return nil
 }
 
-// taskOfBoth tries both models, and has them loaded by that.
+// taskOfBoth tries both models.
 func taskOfBoth(ctx context.Context, client *triton.Client, names [2]service.ModelName) (modelrepo.Task, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*loadPatience)
-	defer cancel()
 	var tasks [2]modelrepo.Task
 	for i, n := range names {
-		trial, err := tryModel(ctx, client, n.Name)
+		trial, err := service.Try(ctx, client, service.ModelName{Name: n.Name})
 		if err != nil {
 			return "", fmt.Errorf("the model %s: %w", n.Name, err)
 		}
