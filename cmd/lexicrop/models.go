@@ -173,18 +173,29 @@ type photoSet struct {
 	photos []evaluation.Photo
 }
 
-// borrow has Triton load a model where it is not loaded. giveBack has it unloaded again then: a Triton
+// borrow has Triton load the models that it has not loaded. giveBack has those unloaded again: a Triton
 // elsewhere may need its memory for others.
-func borrow(ctx context.Context, client *triton.Client, name string) (giveBack func() error, err error) {
-	ready, err := client.ModelReady(ctx, name, "")
-	if err != nil || ready {
-		return func() error { return nil }, err
-	}
-	return func() error {
+func borrow(ctx context.Context, client *triton.Client, names ...string) (giveBack func() error, err error) {
+	var loaded []string
+	giveBack = func() (err error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancel()
-		return client.Unload(ctx, name)
-	}, client.Load(ctx, name)
+		for _, name := range loaded {
+			err = errors.Join(err, client.Unload(ctx, name))
+		}
+		return err
+	}
+	for _, name := range names {
+		ready, err := client.ModelReady(ctx, name, "")
+		if err == nil && !ready {
+			loaded = append(loaded, name)
+			err = client.Load(ctx, name)
+		}
+		if err != nil {
+			return nil, errors.Join(err, giveBack())
+		}
+	}
+	return giveBack, nil
 }
 
 // trialReport says in lines what a model did when it was tried.

@@ -81,13 +81,11 @@ func compareModels(ctx context.Context, out io.Writer, c *config.Config, names [
 	defer func() { err = errors.Join(err, backend.close()) }()
 	loading, cancel := context.WithTimeout(ctx, 2*loadPatience)
 	defer cancel()
-	for _, n := range names {
-		giveBack, failed := borrow(loading, backend.client, n.Name)
-		if failed != nil {
-			return fmt.Errorf("the model %s: %w", n.Name, failed)
-		}
-		defer func() { err = errors.Join(err, giveBack()) }()
+	giveBack, err := borrow(loading, backend.client, names[0].Name, names[1].Name)
+	if err != nil {
+		return err
 	}
+	defer func() { err = errors.Join(err, giveBack()) }()
 	task, err := taskOfBoth(loading, backend.client, names)
 	if err != nil {
 		return err
