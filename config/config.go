@@ -304,7 +304,8 @@ type Index struct {
 	// KeepCrops keeps a small JPEG of every photo as it was embedded: it can be
 	// shown, and embedded again by another network. Default: true.
 	KeepCrops bool `key:"keep_crops"`
-	// CropSide is the longer side of these pictures in pixels. Default: 320.
+	// CropSide is the longer side of these pictures in pixels. Their vectors are
+	// made of them: twice what the embedder sees is enough. Default: 448.
 	CropSide int `key:"crop_side" min:"32" max:"1024"`
 }
 
@@ -424,7 +425,7 @@ func Default() *Config {
 		},
 		Models: Models{Detector: Model{Name: "detector"}, Embedder: EmbedderModel{Name: "embedder"}, UnloadAfter: 2 * time.Minute},
 		Crop:   Crop{Detections: 1, MinScore: DefaultMinScore, NMSIoU: 0.5, RefineBelow: 0.25, Fallback: FallbackNone, JPEGQuality: 90},
-		Index: Index{Store: StoreSQLite, Path: "catalogue.db", KeepCrops: true, CropSide: 320,
+		Index: Index{Store: StoreSQLite, Path: "catalogue.db", KeepCrops: true, CropSide: 448,
 			Weaviate: Weaviate{Collection: "Lexicrop", Replicas: 1, Timeout: time.Minute}},
 		Search: Search{Limit: 10, Threshold: -1, Photos: 3, MinArea: 0.08, MaxArea: 0.95},
 		Auth:   Auth{Burst: 20},

@@ -84,7 +84,7 @@ var docs = map[string]string{
 	"index.weaviate.ca_file":         "A PEM file with the authorities that may have signed the server's certificate, empty for those of the system. Default: \"\".",
 	"index.weaviate.timeout":         "The longest that one request to the server may take. Default: 1m.",
 	"index.keep_crops":               "Keeps a small JPEG of every photo as it was embedded: it can be shown, and embedded again by another network. Default: true.",
-	"index.crop_side":                "The longer side of these pictures in pixels. Default: 320.",
+	"index.crop_side":                "The longer side of these pictures in pixels. Their vectors are made of them: twice what the embedder sees is enough. Default: 448.",
 	"search":                         "How the same work is looked for in the catalogue.",
 	"search.limit":                   "How many works are answered at most. Default: 10.",
 	"search.threshold":               "Leaves out works of a lower similarity (cosine, -1 to 1); -1 leaves out none. Default: -1.",

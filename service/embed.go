@@ -178,12 +178,11 @@ func (j *embedJob) isEnough(kept *preprocess.Picture) bool {
 		return true // there are no more
 	}
 	region, inner := j.result.Region, j.inner()
-	enough := float64(region.Dx())*ratio >= keptOversampling*float64(inner.X) &&
-		float64(region.Dy())*ratio >= keptOversampling*float64(inner.Y)
-	if j.thumbnail == nil {
-		return enough
+	if j.thumbnail != nil { // of which the tensor is made then
+		return float64(max(region.Dx(), region.Dy()))*ratio >= float64(j.thumbnail.side)
 	}
-	return enough && float64(max(region.Dx(), region.Dy()))*ratio >= float64(j.thumbnail.side)
+	return float64(region.Dx())*ratio >= keptOversampling*float64(inner.X) &&
+		float64(region.Dy())*ratio >= keptOversampling*float64(inner.Y)
 }
 
 // prepareAnew decodes the region and makes the tensor of it.
@@ -213,19 +212,28 @@ func (j *embedJob) prepareAnew(ctx context.Context) error {
 	return j.prepare(picture)
 }
 
-// prepare makes the tensor, and the thumbnail where one is wanted, of a picture that has the region.
+// prepare makes the tensor of a picture that has the region. Where a thumbnail is wanted, the tensor is
+// made of that: so what is kept gives the same vector whenever it is embedded again.
 func (j *embedJob) prepare(picture *preprocess.Picture) error {
 	r := j.result.Region
 	box := Box{X1: float64(r.Min.X), Y1: float64(r.Min.Y), X2: float64(r.Max.X), Y2: float64(r.Max.Y)}
-	picture.LetterboxRegion(*j.tensor, j.embedder.letterbox(r.Dx(), r.Dy()), box, j.embedder.contract.Pad)
+	letterbox := j.embedder.letterbox(r.Dx(), r.Dy())
+	if j.thumbnail != nil {
+		if err := j.thumbnail.make(picture, box); err != nil {
+			return fmt.Errorf("making the thumbnail: %w", err)
+		}
+		j.watch.lap(StageEncode)
+		small, err := j.thumbnail.decode(j.inner())
+		if err != nil {
+			return fmt.Errorf("reading the thumbnail: %w", err)
+		}
+		defer small.Release()
+		j.watch.lap(StageDecode)
+		w, h := small.Bounds().Dx(), small.Bounds().Dy()
+		picture, box, letterbox = small, Box{X2: float64(w), Y2: float64(h)}, j.embedder.letterbox(w, h)
+	}
+	picture.LetterboxRegion(*j.tensor, letterbox, box, j.embedder.contract.Pad)
 	j.watch.lap(StageLetterbox)
-	if j.thumbnail == nil {
-		return nil
-	}
-	if err := j.thumbnail.make(picture, box); err != nil {
-		return fmt.Errorf("making the thumbnail: %w", err)
-	}
-	j.watch.lap(StageEncode)
 	return nil
 }
 
@@ -260,4 +268,13 @@ func (t *thumbnail) make(picture *preprocess.Picture, b Box) error {
 	}
 	t.jpeg = out.Bytes()
 	return nil
+}
+
+// decode reads it as embedding it again will, for a network that sees inner of it.
+func (t *thumbnail) decode(inner image.Point) (*preprocess.Picture, error) {
+	source, err := preprocess.Open(t.jpeg, preprocess.DefaultLimits)
+	if err != nil {
+		return nil, err
+	}
+	return source.Decode(preprocess.Oversampling*inner.X, preprocess.Oversampling*inner.Y)
 }

@@ -16,11 +16,8 @@ const (
 	// checkedCrops is how many crops of the catalogue are embedded again, and checkedPages how many pages
 	// of works of that number are read to find them.
 	checkedCrops, checkedPages = 8, 4
-	// leastSelf is the similarity with which a crop that was embedded again must find its own work. A crop
-	// is a little less than what was embedded; leastSelfSmall is for one that has less than twice the
-	// pixels that the network sees on its longer side, or less than as many on its shorter one. What is
-	// smaller than the network's picture proves nothing.
-	leastSelf, leastSelfSmall = 0.99, 0.95
+	// leastSelf is the similarity with which a crop that was embedded again must find its own work.
+	leastSelf = 0.99
 	// forgiven is the share of the crops that may fail: a single odd entry is no reason to serve nobody.
 	forgiven = 0.25
 	// checkTimeout bounds all of it, readiness waits for it.
@@ -37,10 +34,6 @@ var errCheckPending = errors.New("the catalogue could not be checked")
 func (s *Service) selfCheck(ctx context.Context, store index.Store) error {
 	ctx, cancel := context.WithTimeout(WithRole(ctx, modelrepo.TaskEmbedder, RolePrimary), checkTimeout)
 	defer cancel()
-	contract := s.embedder.status().Contract
-	if contract == nil {
-		return fmt.Errorf("%w: %w", errCheckPending, errAwaited)
-	}
 	samples, err := sampleCrops(ctx, store)
 	if err != nil {
 		return fmt.Errorf("%w: reading it: %w", errCheckPending, err)
@@ -48,16 +41,16 @@ func (s *Service) selfCheck(ctx context.Context, store index.Store) error {
 	checked := 0
 	var failures []string
 	for _, c := range samples {
-		similarity, least, err := s.findAgain(ctx, store, c, contract.Input)
+		similarity, err := s.findAgain(ctx, store, c)
+		if _, damaged := errors.AsType[*preprocess.Error](err); damaged {
+			continue // what is damaged, verify lists
+		}
 		if err != nil {
 			return fmt.Errorf("%w: embedding a crop of work %s: %w", errCheckPending, c.work, err)
 		}
-		if least == 0 {
-			continue
-		}
 		checked++
-		if !(similarity >= least) {
-			failures = append(failures, fmt.Sprintf("work %s with similarity %.3f instead of %.2f", c.work, similarity, least))
+		if !(similarity >= leastSelf) {
+			failures = append(failures, fmt.Sprintf("work %s with similarity %.3f instead of %.2f", c.work, similarity, leastSelf))
 		}
 	}
 	if float64(len(failures)) <= forgiven*float64(checked) {
@@ -97,32 +90,19 @@ func sampleCrops(ctx context.Context, store index.Store) (samples []storedCrop, 
 	return samples[:min(len(samples), checkedCrops)], nil
 }
 
-// findAgain returns the similarity with which a crop finds its own work, -1 where it does not, and the
-// one that is wanted, 0 where the crop proves nothing.
-func (s *Service) findAgain(ctx context.Context, store index.Store, c storedCrop, in modelrepo.Input) (similarity, least float64, err error) {
+// findAgain returns the similarity with which a crop finds its own work, -1 where it does not.
+func (s *Service) findAgain(ctx context.Context, store index.Store, c storedCrop) (float64, error) {
 	e, err := s.embed(ctx, c.jpeg, EmbedOptions{}, nil, startStopwatch())
-	if _, damaged := errors.AsType[*preprocess.Error](err); damaged {
-		return 0, 0, nil // what is damaged, verify lists
-	}
 	if err != nil {
-		return 0, 0, err
-	}
-	wanted := max(in.Width, in.Height)
-	switch longer, shorter := max(e.Image.Width, e.Image.Height), min(e.Image.Width, e.Image.Height); {
-	case longer < wanted:
-		return 0, 0, nil
-	case longer < 2*wanted || shorter < wanted:
-		least = leastSelfSmall
-	default:
-		least = leastSelf
+		return 0, err
 	}
 	own := Filter{{Field: "id", Op: index.Equal, Values: []string{c.work}}}
 	matches, err := store.Search(ctx, index.Query{Space: e.Space, Vector: e.Vector, Limit: 1, Filter: own})
 	switch {
 	case err != nil:
-		return 0, 0, err
+		return 0, err
 	case len(matches) == 0:
-		return -1, least, nil
+		return -1, nil
 	}
-	return float64(matches[0].Similarity), least, nil
+	return float64(matches[0].Similarity), nil
 }

@@ -28,10 +28,10 @@ func TestWorksAndPhotosComeAndGo(t *testing.T) {
 	if got := s.put(t, "/v1/works/w1", "application/json", []byte(full)); !sameJSON(t, got.body, `{"id":"w1",`+full[1:]) {
 		t.Errorf("the answer is %s", got.body)
 	}
-	s.put(t, "/v1/works/w1/photos/p?source=a.jpg", "", plain(t, 400, 100, red))
+	s.put(t, "/v1/works/w1/photos/p?source=a.jpg", "", plain(t, 800, 200, red))
 	// What is known of the work stays when a photo comes, the photo when the work changes.
 	s.put(t, "/v1/works/w1", "application/json", []byte(`{"title":"Other"}`))
-	want := api.WorkEntry{ID: "w1", Title: "Other", Photos: []api.PhotoSummary{{ID: "p", Hash: service.HashOf(plain(t, 400, 100, red)), Source: "a.jpg"}}}
+	want := api.WorkEntry{ID: "w1", Title: "Other", Photos: []api.PhotoSummary{{ID: "p", Hash: service.HashOf(plain(t, 800, 200, red)), Source: "a.jpg"}}}
 	if d := cmp.Diff(want, decode[api.WorkEntry](t, s.get(t, "/v1/works/w1"), http.StatusOK)); d != "" {
 		t.Error(d)
 	}
@@ -41,7 +41,7 @@ func TestWorksAndPhotosComeAndGo(t *testing.T) {
 	}
 	crop := s.get(t, "/v1/works/w1/photos/p/crop")
 	picture, err := jpeg.DecodeConfig(bytes.NewReader(crop.body))
-	if err != nil || picture.Width != 320 || picture.Height != 80 {
+	if err != nil || picture.Width != 448 || picture.Height != 112 {
 		t.Errorf("the crop is %dx%d, %v", picture.Width, picture.Height, err)
 	}
 	again := s.send(t, http.MethodGet, "/v1/works/w1/photos/p/crop", "", nil, "If-None-Match", crop.Header.Get("ETag"))
@@ -49,7 +49,7 @@ func TestWorksAndPhotosComeAndGo(t *testing.T) {
 		t.Errorf("a crop that is known: status %d with %d bytes", again.StatusCode, len(again.body))
 	}
 	// The same picture under another id is one photo; a work that is not there is made.
-	s.put(t, "/v1/works/w1/photos/q", "", plain(t, 400, 100, red))
+	s.put(t, "/v1/works/w1/photos/q", "", plain(t, 800, 200, red))
 	s.put(t, "/v1/works/w2/photos/q", "", plain(t, 400, 100, blue))
 	if got := decode[api.WorkEntry](t, s.get(t, "/v1/works/w1"), http.StatusOK); len(got.Photos) != 1 || got.Photos[0].ID != "q" {
 		t.Errorf("the photos are %+v", got.Photos)

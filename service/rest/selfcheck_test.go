@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lexicam/lexicrop/api"
 	"github.com/lexicam/lexicrop/index"
 	"github.com/lexicam/lexicrop/index/sqlite"
 	"github.com/lexicam/lexicrop/service"
@@ -90,13 +91,13 @@ func TestACatalogueThatFindsItsOwnCropsIsReady(t *testing.T) {
 	}{
 		{"an empty one", 0, 0, nil},
 		{"large crops", 12, 400, nil},
-		{"small ones", 3, 80, nil},
+		{"crops that are reduced", 3, 1500, nil},
 		{"a single odd vector", 8, 400, func(n int, p *index.Photo) {
 			if n == 3 {
 				turned(p)
 			}
 		}},
-		{"crops that are smaller than what the network sees", 3, 40, func(_ int, p *index.Photo) { turned(p) }},
+		{"smaller than what the network sees", 3, 40, nil},
 		{"no crops", 3, 400, func(_ int, p *index.Photo) { turned(p); p.Crop = nil }},
 		{"crops that are no pictures", 3, 400, func(_ int, p *index.Photo) { turned(p); p.Crop = []byte("no picture") }},
 	} {
@@ -172,5 +173,28 @@ func TestTheCheckWaitsForTheEmbedder(t *testing.T) {
 		fake.SetFault("embedder", tritontest.Fault{})
 		eventually(t, "it is ready", func() bool { return s.isReady(t) })
 		s.service.Close()
+	}
+}
+
+// The vector that a catalogue holds is that of the crop that it keeps, to the last digit.
+func TestACropThatIsKeptGivesItsVectorAgain(t *testing.T) {
+	s, _ := searchOnFake(t, onlyOneLook(), main)
+	for i, test := range []struct {
+		picture []byte
+		query   string
+	}{
+		{colourful(t, 1, 1500, 900), ""},
+		{colourful(t, 2, 900, 1500), "?crop=true"},
+		{colourful(t, 3, 447, 449), ""},
+		{colourful(t, 4, 30, 20), ""},
+		{colourful(t, 5, 2000, 3), ""},
+	} {
+		path := fmt.Sprintf("/v1/works/w%d/photos/p", i)
+		s.put(t, path+test.query, "", test.picture)
+		kept := decode[api.Photo](t, s.get(t, path), http.StatusOK)
+		again := decode[api.EmbedResult](t, s.post(t, "/v1/embed?crop=false", "", s.get(t, path+"/crop").body), http.StatusOK)
+		if !slices.Equal(kept.Vector, again.Vector) {
+			t.Errorf("picture %d: the vector of its crop is %v, kept is %v", i, again.Vector, kept.Vector)
+		}
 	}
 }
