@@ -25,6 +25,9 @@ const (
 	// between.
 	firstRetry = 250 * time.Millisecond
 	maxRetry   = 5 * time.Second
+	// patience is how often a model may be missing at a Triton that has just loaded it, or was said to
+	// have it, before that counts as the model's fault.
+	patience = 5
 )
 
 // The ends of a change, as metrics have them.
@@ -76,8 +79,13 @@ func (s *slot[N]) set(name ModelName, again bool) {
 // run makes attempts until one succeeds, the change is superseded, or there is no use in more.
 func (s *slot[N]) run(ctx context.Context, j *job, again bool) {
 	defer j.cancel()
+	missing := 0
 	for wait := firstRetry; ; wait = min(2*wait, maxRetry) {
 		err := s.attempt(ctx, j, again)
+		if isMissing(err) {
+			// Of several Tritons one has it and another has not: all are told to load it.
+			missing, again = missing+1, true
+		}
 		switch {
 		case err == nil:
 			s.ended(j, swapDone)
@@ -85,7 +93,7 @@ func (s *slot[N]) run(ctx context.Context, j *job, again bool) {
 		case ctx.Err() != nil:
 			s.ended(j, swapSuperseded)
 			return
-		case s.active.Load() != nil && !isPassing(err):
+		case s.active.Load() != nil && !isPassing(err) && (!isMissing(err) || missing > patience):
 			s.progress(j, StateFailed, reasonOf(err))
 			s.log.Error("the model is not put in place, the one before goes on", "model", j.name.Name, "version", j.name.Version, "reason", reasonOf(err))
 			s.ended(j, swapFailed)
@@ -114,6 +122,12 @@ func (s *slot[N]) ended(j *job, outcome string) {
 func isPassing(err error) bool {
 	kind, _ := triton.KindOf(err)
 	return kind == triton.Unavailable
+}
+
+// isMissing tells that a Triton was asked which does not have the model.
+func isMissing(err error) bool {
+	kind, ok := triton.KindOf(err)
+	return ok && kind == triton.NotReady
 }
 
 // attempt loads the model of j, tries it and makes it the active one.
