@@ -2,8 +2,10 @@ package helm_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -126,7 +128,12 @@ func get(ctx context.Context, url string) (status int, body string, err error) {
 // connections counts those that clients have to a port of the pod.
 func (p *pod) connections(t *testing.T, port string) int {
 	t.Helper()
-	table, err := os.ReadFile("/proc/net/tcp")
+	// gRPC's server listens by IPv6 for both.
+	table, err := os.ReadFile("/proc/net/tcp6")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	more, err := os.ReadFile("/proc/net/tcp")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,8 +144,8 @@ func (p *pod) connections(t *testing.T, port string) int {
 	ip := net.ParseIP(p.address).To4()
 	local := fmt.Sprintf("%02X%02X%02X%02X:%04X", ip[3], ip[2], ip[1], ip[0], number)
 	count := 0
-	for line := range strings.Lines(string(table)) {
-		if fields := strings.Fields(line); len(fields) > 3 && fields[1] == local && fields[3] == "01" {
+	for line := range strings.Lines(string(table) + string(more)) {
+		if fields := strings.Fields(line); len(fields) > 3 && strings.HasSuffix(fields[1], local) && fields[3] == "01" {
 			count++
 		}
 	}
