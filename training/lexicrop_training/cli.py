@@ -16,9 +16,9 @@ from lexicrop_training import contract, hardcases, plots, quantize, studies, zoo
 from lexicrop_training.assets import Assets, load_assets
 from lexicrop_training.backbone import packaged_weights
 from lexicrop_training.batches import Examples
-from lexicrop_training.embed_network import Embedder
+from lexicrop_training.embed_network import Mirrored
 from lexicrop_training.embed_training import EmbedConfig, load_embedder, torch_embed, train_embedder
-from lexicrop_training.embed_views import make_pictures
+from lexicrop_training.embed_views import make_pictures, views
 from lexicrop_training.evaluation import MISS, Predictor, Row, evaluate, report, torch_predictor
 from lexicrop_training.export import export, onnx_predictor, openvino_predictor
 from lexicrop_training.geometry import letterbox
@@ -237,10 +237,12 @@ def _export_embedder(o: argparse.Namespace) -> None:
     models = [load_embedder(run, o.checkpoint) for run in (o.run, *o.also)]
     states = [m.state_dict() for m in models]
     models[0].load_state_dict({k: sum(s[k] for s in states) / len(states) for k in states[0]})
-    _write_embedder(models[0], o.out, o.sign)
+    pictures = make_pictures(split_works(o.assets / "artworks", o.same).train, load_assets(o.assets))
+    shown = views(pictures, JOIN_SEED, 32, SERVED_SIDE, o.fitted)
+    _write_embedder(Mirrored(models[0], shown), o.out, o.sign)
 
 
-def _write_embedder(model: Embedder, out: Path, sign: Path | None) -> None:
+def _write_embedder(model: Mirrored, out: Path, sign: Path | None) -> None:
     export(model, out, SERVED_SIDE, ("embedding",))
     images = np.random.default_rng(0).integers(0, 256, (2, SERVED_SIDE, SERVED_SIDE, 3), dtype=np.uint8)
     images[0] = 0
@@ -284,6 +286,7 @@ def _retrieval(o: argparse.Namespace) -> None:
 # --- what commands share ---
 
 SERVED_SIDE = 224  # of the embedder's input
+JOIN_SEED = 99  # of the views that the exported embedder is fitted to
 
 
 def _walls(o: argparse.Namespace) -> list[Sample]:
@@ -502,12 +505,13 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--workers", type=int)
     sub.add_argument("--threads", type=int)
 
-    sub = command("export-embedder", _export_embedder, "write the ONNX file of a run of the embedder")
+    sub = command("export-embedder", _export_embedder, "write the ONNX file of a run of the embedder", _artworks)
     sub.add_argument("run", type=Path)
     sub.add_argument("out", type=Path)
     sub.add_argument("--with", dest="also", type=Path, action="append", default=[], metavar="RUN",
                      help="average with the weights of this run; repeatable")  # fmt: skip
     sub.add_argument("--checkpoint", default="model.pt")
+    sub.add_argument("--fitted", type=int, default=2560, help="views of pictures that the joining is fitted to")
     sub.add_argument("--sign", type=Path, metavar="MODEL_FOLDER", help="write the fingerprint into its configs")
 
     sub = command("retrieval", _retrieval, "how well embedders find works again", _works)
@@ -524,9 +528,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _works(sub: argparse.ArgumentParser) -> None:
+def _artworks(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--assets", type=Path, required=True, metavar="FOLDER", help="with artworks/ and the rest")
     sub.add_argument("--same", type=Path, metavar="FILE", help="names of pictures of the same work, a work a line")
+
+
+def _works(sub: argparse.ArgumentParser) -> None:
+    _artworks(sub)
     sub.add_argument("--walls", type=Path, action="append", default=[], metavar="SET",
                      help="labelled photos of framed works, which test photos are made of; repeatable")  # fmt: skip
 

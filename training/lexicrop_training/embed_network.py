@@ -56,16 +56,54 @@ class Embedder(nn.Module):
         n pictures do not show at all are left at zero.
         """
         mean = pooled.mean(0)
-        _, sizes, axes = np.linalg.svd(pooled - mean, full_matrices=False)
-        axes, deviation = axes[: self.dimensions], sizes[: self.dimensions] / np.sqrt(len(pooled))
-        if not deviation[0] > 0:
-            raise DataError("all pictures have the same features: nothing to fit a projection on")
-        scale = np.where(deviation > 1e-4 * deviation[0], np.maximum(deviation, 1e-12) ** -power, 0)
-        matrix = np.zeros((self.dimensions, FEATURES), np.float32)
-        matrix[: len(axes)] = axes * scale[:, None]
+        matrix = components(pooled - mean, self.dimensions, power)
         with torch.no_grad():
             self.project.weight.copy_(torch.from_numpy(matrix))
             self.project.bias.copy_(torch.from_numpy(-matrix @ mean))
+
+
+class Mirrored(nn.Module):
+    """What is served: the vectors of a picture and of its mirror image, joined on their principal components.
+
+    uint8 [B,S,S,3] RGB -> float32 [B,dimensions], each of length 1, by two passes of the trained network. What it
+    gains stands in docs/models/embedder.md.
+    """
+
+    def __init__(self, model: Embedder, views: np.ndarray, power: float = 0.5) -> None:
+        """views: uint8 [n,S,S,3] of pictures that the model was trained on; power: as of project_by_pca."""
+        super().__init__()
+        self.model, self.dimensions = model.eval(), model.dimensions
+        self.join = nn.Linear(2 * model.dimensions, model.dimensions, bias=False)
+        with torch.no_grad():
+            parts = [self.pairs(torch.from_numpy(views[i : i + 16])).numpy() for i in range(0, len(views), 16)]
+            self.join.weight.copy_(torch.from_numpy(components(np.concatenate(parts), self.dimensions, power)))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return F.normalize(self.join(self.pairs(images)), eps=SMALLEST)
+
+    def pairs(self, images: torch.Tensor) -> torch.Tensor:
+        """float32 [B,2*dimensions]: the picture's vector, then its mirror image's."""
+        images = images.float()
+        # By index, for not every runtime has slices with negative steps; and by constants, for ONNX Runtime 1.23 gets
+        # an order wrong that is computed from the shape of the picture.
+        backwards = images.index_select(2, torch.tensor([*range(int(images.shape[2]) - 1, -1, -1)]))
+        both = self.model(torch.cat([images, backwards])).reshape(2, -1, self.dimensions)
+        return torch.cat([both[0], both[1]], 1)
+
+
+def components(rows: np.ndarray, dimensions: int, power: float) -> np.ndarray:
+    """float32 [dimensions,D]: the principal axes of rows [n,D], each divided by its deviation from 0 to `power`.
+
+    Axes that the rows do not show at all are left at zero.
+    """
+    _, sizes, axes = np.linalg.svd(rows, full_matrices=False)
+    axes, deviation = axes[:dimensions], sizes[:dimensions] / np.sqrt(len(rows))
+    if not deviation[0] > 0:
+        raise DataError("all pictures have the same features: nothing to fit a projection on")
+    scale = np.where(deviation > 1e-4 * deviation[0], np.maximum(deviation, 1e-12) ** -power, 0)
+    matrix = np.zeros((dimensions, rows.shape[1]), np.float32)
+    matrix[: len(axes)] = axes * scale[:, None]
+    return matrix
 
 
 @torch.no_grad()

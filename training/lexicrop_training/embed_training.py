@@ -16,7 +16,7 @@ import torch
 from pytorch_metric_learning.losses import CrossBatchMemory, SupConLoss
 
 from lexicrop_training.embed_network import Embedder, pooled_features
-from lexicrop_training.embed_views import Pictures, batch_of, batches
+from lexicrop_training.embed_views import Pictures, batches, views
 from lexicrop_training.retrieval import Embed, embed_all, report, search
 from lexicrop_training.retrieval_photos import Trial
 from lexicrop_training.samples import DataError
@@ -191,11 +191,8 @@ def _start(model: Embedder, config: EmbedConfig, pictures: Pictures, weights: Pa
     """ImageNet's weights, and a projection whose components have been seen in views of the pictures."""
     if weights is not None:
         model.load_imagenet(weights)
-    shown = [
-        batch_of(pictures, config.seed + 1, i, config.instances, config.side)[0]
-        for i in range(-(-config.fitted // (2 * config.instances)))
-    ]
-    model.project_by_pca(pooled_features(model, np.concatenate(shown)), config.whitening)
+    shown = views(pictures, config.seed + 1, config.instances, config.side, config.fitted)
+    model.project_by_pca(pooled_features(model, shown), config.whitening)
 
 
 def _rate(step: int, progress: float, config: EmbedConfig) -> float:

@@ -75,6 +75,12 @@ def batch_of(pictures: Pictures, seed: int, number: int, instances: int, side: i
     return np.stack(first + second), np.tile(labels, 2)
 
 
+def views(pictures: Pictures, seed: int, instances: int, side: int, count: int) -> np.ndarray:
+    """uint8 [n,side,side,3]: `count` views or a few more, whole batches of `instances` pictures."""
+    batch_numbers = range(-(-count // (2 * instances)))
+    return np.concatenate([batch_of(pictures, seed, number, instances, side)[0] for number in batch_numbers])
+
+
 def catalogue_view(rng: Rng, image: np.ndarray, side: int) -> np.ndarray:
     """As a museum or a book shows it: almost whole, other colours, compressed."""
     h, w = image.shape[:2]

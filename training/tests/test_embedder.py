@@ -15,7 +15,7 @@ from lexicrop_training import contract, embed_training
 from lexicrop_training.assets import Assets
 from lexicrop_training.backbone import packaged_weights
 from lexicrop_training.cli import main
-from lexicrop_training.embed_network import FEATURES, Embedder, pooled_features
+from lexicrop_training.embed_network import FEATURES, Embedder, Mirrored, components, pooled_features
 from lexicrop_training.embed_training import EmbedConfig, koleo, load_embedder, torch_embed, train_embedder
 from lexicrop_training.embed_views import (
     PROCEDURAL,
@@ -192,17 +192,17 @@ def test_a_run_ends_with_its_time(tmp_path: Path, pictures: Pictures) -> None:
 
 
 @pytest.fixture(scope="module")
-def model() -> Embedder:
+def model() -> Mirrored:
     torch.manual_seed(1)
     model = Embedder()
     model.load_imagenet(packaged_weights("lite0"))
     shown = np.stack([cv2.resize(_noise(i), (64, 64)) for i in range(40)])
     model.project_by_pca(pooled_features(model, shown))
-    return model.eval()
+    return Mirrored(model, shown).eval()
 
 
 @pytest.fixture(scope="module")
-def exported(model: Embedder, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def exported(model: Mirrored, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("embedder")
     export(model, folder / "full.onnx", 224, ("embedding",), half=False)
     export(model, folder / "half.onnx", 224, ("embedding",))
@@ -218,7 +218,7 @@ def inputs() -> np.ndarray:
 
 @pytest.mark.parametrize("batch", [1, 4])
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
-def test_runtimes_equal_pytorch(model: Embedder, exported: dict, inputs: np.ndarray, engine: str, batch: int) -> None:
+def test_runtimes_equal_pytorch(model: Mirrored, exported: dict, inputs: np.ndarray, engine: str, batch: int) -> None:
     for kind, difference in (("full", 1e-3), ("half", 1e-2)):
         path = exported[kind]
         embed = onnx_embed(path) if engine == "onnxruntime" else openvino_embed(path, "f32")
@@ -239,6 +239,30 @@ def test_the_file_keeps_the_contract(exported: dict) -> None:
     )  # fmt: skip
     assert not {n.op_type for n in graph.node} & {"Pad", "NonZero", "If", "Loop"}
     assert exported["half"].stat().st_size < 0.55 * exported["full"].stat().st_size
+
+
+def test_what_is_served_joins_a_picture_and_its_mirror_image(model: Mirrored, inputs: np.ndarray) -> None:
+    alone = torch_embed(model.model)
+    with torch.no_grad():
+        pairs = model.pairs(torch.from_numpy(inputs)).numpy()
+    wanted = np.concatenate([alone(inputs), alone(np.ascontiguousarray(inputs[:, :, ::-1]))], 1)
+    np.testing.assert_allclose(pairs, wanted, atol=1e-5)
+    assert np.abs(pairs[2, :512] - pairs[2, 512:]).max() > 1e-3  # the picture is not symmetrical
+    joined = pairs @ model.join.weight.detach().numpy().T
+    np.testing.assert_allclose(torch_embed(model)(inputs), joined / np.linalg.norm(joined, axis=1)[:, None], atol=1e-5)
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+def test_components_are_scaled_by_their_deviation(power: float) -> None:
+    """Along them, deviations become their own power 1 - power, and what no row shows is left at zero."""
+    rng = np.random.default_rng(2)
+    sizes = np.array([3.0, 1.0, 0.25])
+    rows = rng.normal(size=(4000, 3)) * sizes @ np.linalg.qr(rng.normal(size=(6, 6)))[0][:3]
+    along = rows @ components(rows, 5, power).T
+    np.testing.assert_allclose(np.sqrt((along**2).mean(0))[:3], sizes ** (1 - power), rtol=0.05)
+    np.testing.assert_array_equal(along[:, 3:], 0)
+    moments = along[:, :3].T @ along[:, :3] / len(along)
+    np.testing.assert_allclose(moments - np.diag(np.diag(moments)), 0, atol=1e-4)
 
 
 def test_the_projection_is_that_of_principal_components() -> None:
@@ -289,7 +313,7 @@ def test_from_works_to_a_measured_file(tmp_path: Path, data_folder: Path, capsys
     run, out = str(tmp_path / "run"), tmp_path / "model.onnx"
     small = ["--steps", "1", "--instances", "4", "--side", "64", "--workers", "0", "--fitted", "8"]
     assert main(["train-embedder", run, *works, *small]) == 0
-    assert main(["export-embedder", run, str(out), "--with", run]) == 0
+    assert main(["export-embedder", run, str(out), "--with", run, "--assets", str(tmp_path), "--fitted", "64"]) == 0
     found = ["--views", "1", "--out", str(tmp_path / "found.json")]
     assert main(["retrieval", str(out), *works, *found]) == 0
     shown = capsys.readouterr().out
