@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 	"sync"
 	"time"
 
@@ -64,7 +63,7 @@ func openNetwork(ctx context.Context, client *triton.Client, name ModelName, tas
 	size := contract.Input.Width * contract.Input.Height * 3
 	n.tensors.New = func() any { t := make([]byte, size); return &t }
 	n.converted.New = func() any { t := make([]byte, size*contract.Input.DType.Size()); return &t }
-	response, err := n.infer(ctx, slices.Repeat([]byte{contract.Pad}, size))
+	response, err := n.infer(ctx, n.blankTensor())
 	if err == nil {
 		n.version = response.Version
 		err = answers(n, response)

@@ -143,10 +143,6 @@ func (d *detector) sees(ctx context.Context, tensor []byte) ([]Detection, error)
 	return seen, nil
 }
 
-func (n *network) blankTensor() []byte {
-	return slices.Repeat([]byte{n.contract.Pad}, n.contract.Input.Width*n.contract.Input.Height*3)
-}
-
 // mostBatchDifference is how far, relative to the largest number of an output, the same picture may be
 // answered differently in company: kernels for batches add up in another order, in 8 bits of mantissa.
 const mostBatchDifference = 0.05

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	_ "embed" // for the reference picture
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -33,19 +34,31 @@ func (n *network) referenceTensor() ([]byte, error) {
 	return tensor, nil
 }
 
+func (n *network) blankTensor() []byte {
+	return slices.Repeat([]byte{n.contract.Pad}, n.contract.Input.Width*n.contract.Input.Height*3)
+}
+
 // leastReferenceScore is the score from which something counts as found in the reference picture. It
 // is so low that only a network that sees nothing at all, or not what it was meant to, is below it.
 const leastReferenceScore = 0.1
 
-// check wants something to be found in the reference picture, at a place that there is.
+// check wants an answer to the reference picture as the contract promises it, and something to be found
+// there, at a place that there is.
 func (d *detector) check(ctx context.Context) error {
 	tensor, err := d.referenceTensor()
 	if err != nil {
 		return err
 	}
-	_, candidates, err := d.detect(ctx, tensor)
+	response, err := d.infer(ctx, tensor)
 	if err != nil {
 		return fmt.Errorf("trying the reference picture: %w", err)
+	}
+	if faults, _ := judge(&d.contract, response); len(faults) > 0 {
+		return fmt.Errorf("the answer to the reference picture is not what the contract says: %w", errors.Join(faults...))
+	}
+	candidates, err := d.decode(response)
+	if err != nil {
+		return fmt.Errorf("trying the reference picture: %w", d.unusable(err))
 	}
 	found := detection.Select(candidates, detection.Selection{Max: 1, MinScore: leastReferenceScore, NMS: 1})
 	if len(found) == 0 {
@@ -73,7 +86,7 @@ func (e *embedder) check(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("trying the reference picture: %w", err)
 	}
-	_, blank, err := e.embed(ctx, slices.Repeat([]byte{e.contract.Pad}, len(tensor)))
+	_, blank, err := e.embed(ctx, e.blankTensor())
 	if err != nil {
 		return fmt.Errorf("trying a blank picture: %w", err)
 	}

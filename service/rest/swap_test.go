@@ -112,7 +112,9 @@ func TestABadModelChangesNothing(t *testing.T) {
 		"its answer has no bytes":    {broken(func(*tritontest.Model) {}), tritontest.Fault{Change: tritontest.NoBytes}, "blank picture"},
 		"its answer has wrong shape": {broken(func(*tritontest.Model) {}), tritontest.Fault{Change: tritontest.WrongShape}, "blank picture"},
 		"it hangs":                   {broken(func(*tritontest.Model) {}), tritontest.Fault{Hang: true}, tooLong},
-		"it finds nothing":           {tritontest.Detector("next"), tritontest.Fault{}, "finds nothing in the reference picture"},
+		"its answer is impossible": {tritontest.Detector("next", tritontest.Candidate{Box: main.Box, Probs: []float32{0, 5, 0}, Salience: 1}),
+			tritontest.Fault{}, "no probabilities"},
+		"it finds nothing": {tritontest.Detector("next"), tritontest.Fault{}, "finds nothing in the reference picture"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
