@@ -397,7 +397,7 @@ const DefaultMinScore = 0.4
 const (
 	// SuggestedThreshold is the similarity (search.threshold) from which a match is hardly ever a wrong
 	// work.
-	SuggestedThreshold = 0.6
+	SuggestedThreshold = 0.5
 	// SimilarWorks is the similarity from which two pictures of the catalogue are worth a look: they may
 	// show one work.
 	SimilarWorks = 0.7
