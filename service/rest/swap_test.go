@@ -19,6 +19,8 @@ import (
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
+	"google.golang.org/grpc/codes"
+	grpcstatus "google.golang.org/grpc/status"
 
 	"github.com/lexicam/lexicrop/api"
 	"github.com/lexicam/lexicrop/config"
@@ -149,6 +151,26 @@ func TestABadModelChangesNothing(t *testing.T) {
 			s.stays(t, photo, "next/1")
 			eventually(t, "the old one is unloaded", func() bool { return len(fake.Loaded("detector")) == 0 })
 		})
+	}
+}
+
+// Behind one address there may be several Tritons, and one that was restarted lacks a model that the
+// others have: it is loaded everywhere, and the change goes on.
+func TestAModelMissingAtOneTritonIsLoadedThere(t *testing.T) {
+	s, fake := onFake(t, config.Default(), main)
+	fake.Add(tritontest.Detector("next", main))
+	fake.SetLoaded("next", true)
+	// An inference is asked for twice, in case another Triton has the model.
+	fake.SetFault("next", tritontest.Fault{Err: grpcstatus.Error(codes.NotFound, "Request for unknown model: 'next' is not found"), Times: 4})
+	photo := photo(t, 64, 64)
+	_, stop := s.steady(t, photo)
+	defer stop()
+	if got := s.swap(t, service.ModelName{Name: "next"}, false); got.State != service.StateActive {
+		t.Errorf("ended %s because %q", got.State, got.Reason)
+	}
+	s.stays(t, photo, "next/1")
+	if n := fake.Counts("next").Loads; n == 0 {
+		t.Error("it was never loaded")
 	}
 }
 
