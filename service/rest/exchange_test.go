@@ -309,6 +309,7 @@ func TestAnImportOfAClientThatGoesAwayEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	cancel()
+	_ = w.CloseWithError(context.Canceled) // net/http's client may wait for the body to end
 	<-done
 	s.settle(t)
 }
