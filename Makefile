@@ -59,7 +59,7 @@ test: setup-tests ## run the tests, a real Triton and PostgreSQL included; those
 
 .PHONY: test-race
 test-race: setup-tests ## run the tests of what works concurrently under the race detector
-	go test -race $(GOTESTFLAGS) ./index/... ./service/... ./triton/...
+	go test -race -timeout 30m $(GOTESTFLAGS) ./index/... ./service/... ./triton/...
 
 # Where the tests of swapping models are: files of large packages, and whole packages.
 SWAP_FILES := config/watch_test.go $(wildcard service/rest/swap_test.go service/rest/contract_test.go service/rest/triton_test.go cmd/lexicrop/models*_test.go)

@@ -44,12 +44,13 @@ type plan struct {
 func run(ctx context.Context) error {
 	quick := flag.Bool("quick", false, "a short run, to see that everything works")
 	only := flag.String("only", "", "measure only this part: "+strings.Join(partNames(), ", "))
+	each := flag.Duration("each", 5*time.Second, "how long one measurement takes")
 	report := flag.Bool("report", false, "only report what was measured before")
 	folder := flag.String("results", "bench/results", "where the results are")
 	document := flag.String("document", "docs/performance.md", "the document to write, empty for none")
 	flag.Parse()
 
-	p := plan{each: 5 * time.Second, rounds: 3, cold: 3, growth: []int{1_000, 10_000, 100_000, 1_000_000}, folder: *folder}
+	p := plan{each: *each, rounds: 3, cold: 3, growth: []int{1_000, 10_000, 100_000, 1_000_000}, folder: *folder}
 	if *quick {
 		p = plan{each: time.Second, rounds: 2, cold: 1, growth: []int{1_000, 10_000}, folder: *folder}
 	}
