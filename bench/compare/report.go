@@ -80,8 +80,8 @@ func goals(r *results) string {
 		theirs, own = max(theirs, their), max(own, our)
 		switch p.Clients {
 		case 1:
-			ratio := quotient(p, p50)
-			row("median latency of one client", "1/6", ratio >= 6, fmt.Sprintf("1/%.1f", ratio))
+			ratio := quickest(r, p)
+			row("median latency of one client, the original in its quickest setting for that", "1/6", ratio >= 6, fmt.Sprintf("1/%.1f", ratio))
 		case 8:
 			ratio := quotient(p, p99)
 			row("99th percentile of eight clients", "1/15", ratio >= 15, fmt.Sprintf("1/%.1f", ratio))
@@ -95,6 +95,20 @@ func goals(r *results) string {
 		row("share of what decoding and network alone allow", "60 %", share >= 0.6, fmt.Sprintf("%.0f %%", 100*share))
 	}
 	return strings.Join(rows, "\n")
+}
+
+// quickest is how many times ours the original's median latency of one client is, in whichever of its
+// settings that is the least: the one that answers most under load may be slow alone.
+func quickest(r *results, p pair) float64 {
+	their, _, _ := middle(p.Original, p50)
+	for _, t := range r.Tuning {
+		their = min(their, t.One.Latencies.P50)
+	}
+	our, _, _ := middle(p.Ours, p50)
+	if our == 0 {
+		return 0
+	}
+	return float64(their) / float64(our)
 }
 
 // quotient is how many times the original's value ours is.
