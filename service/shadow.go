@@ -67,7 +67,7 @@ func (s *Service) compareEmbedding(ctx context.Context, photo []byte, o EmbedOpt
 		if err != nil {
 			return err
 		}
-		if similarity := cosine(vector, e.Vector); similarity == similarity { // vectors of one length
+		if similarity := Cosine(vector, e.Vector); similarity == similarity { // vectors of one length
 			s.metrics.sameness.WithLabelValues(string(other)).Observe(similarity)
 		}
 		s.metrics.compared(modelrepo.TaskEmbedder, other, took, watch.of(StageEmbed))

@@ -45,8 +45,11 @@ func (s *stopwatch) lap(stage string) {
 }
 
 // of is the time spent in a stage so far.
-func (s *stopwatch) of(stage string) time.Duration {
-	for _, t := range s.timings {
+func (s *stopwatch) of(stage string) time.Duration { return Spent(s.timings, stage) }
+
+// Spent is the time of a stage, 0 where there was none.
+func Spent(timings []Timing, stage string) time.Duration {
+	for _, t := range timings {
 		if t.Stage == stage {
 			return t.Duration
 		}

@@ -90,14 +90,14 @@ func (e *embedder) check(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("trying a blank picture: %w", err)
 	}
-	if similarity := cosine(vector, blank); !(similarity < mostBlankSimilarity) {
+	if similarity := Cosine(vector, blank); !(similarity < mostBlankSimilarity) {
 		return fmt.Errorf("the reference picture and a blank one have the same vector (cosine %.5f)", similarity)
 	}
 	return nil
 }
 
-// cosine is the similarity of two vectors of length 1; NaN where their numbers of values differ.
-func cosine(a, b []float32) float64 {
+// Cosine is the similarity of two vectors of length 1; NaN where their numbers of values differ.
+func Cosine(a, b []float32) float64 {
 	if len(a) != len(b) {
 		return math.NaN()
 	}

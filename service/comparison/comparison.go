@@ -68,7 +68,7 @@ func Detectors(ctx context.Context, a Asker, photos []string) (*Report, error) {
 		if err != nil {
 			return Answer{}, err
 		}
-		return Answer{Crop: crop, Inference: inference(crop.Timings, service.StageInfer)}, nil
+		return Answer{Crop: crop, Inference: service.Spent(crop.Timings, service.StageInfer)}, nil
 	}, func(p *Pair) float64 {
 		first, second := p.Answers[0].Crop.Detections, p.Answers[1].Crop.Detections
 		return service.Agreement(first, second)
@@ -83,13 +83,13 @@ func Embedders(ctx context.Context, a Asker, photos []string) (*Report, error) {
 		if err != nil {
 			return Answer{}, err
 		}
-		return Answer{Embedding: e, Inference: inference(e.Timings, service.StageEmbed)}, nil
+		return Answer{Embedding: e, Inference: service.Spent(e.Timings, service.StageEmbed)}, nil
 	}, func(p *Pair) float64 {
 		first, second := p.Answers[0].Embedding, p.Answers[1].Embedding
-		if first.Space.Name != second.Space.Name || len(first.Vector) != len(second.Vector) {
+		if first.Space.Name != second.Space.Name {
 			return math.NaN()
 		}
-		return cosine(first.Vector, second.Vector)
+		return service.Cosine(first.Vector, second.Vector)
 	})
 	if err == nil {
 		report.findNearest()
@@ -130,7 +130,7 @@ func (r *Report) findNearest() {
 		for which := range r.Pairs[i].Answers {
 			best := math.Inf(-1)
 			for j := range r.Pairs {
-				similarity := cosine(r.Pairs[i].Answers[which].Embedding.Vector, r.Pairs[j].Answers[which].Embedding.Vector)
+				similarity := service.Cosine(r.Pairs[i].Answers[which].Embedding.Vector, r.Pairs[j].Answers[which].Embedding.Vector)
 				if j != i && similarity > best {
 					best, r.Pairs[i].Nearest[which] = similarity, r.Pairs[j].File
 				}
@@ -179,22 +179,4 @@ func Quantile[T any](ascending []T, q float64) T {
 		return zero
 	}
 	return ascending[min(len(ascending)-1, int(q*float64(len(ascending))))]
-}
-
-func inference(timings []service.Timing, stage string) time.Duration {
-	for _, t := range timings {
-		if t.Stage == stage {
-			return t.Duration
-		}
-	}
-	return 0
-}
-
-// cosine is that of two vectors of length 1.
-func cosine(a, b []float32) float64 {
-	var sum float64
-	for i := range a {
-		sum += float64(a[i]) * float64(b[i])
-	}
-	return sum
 }

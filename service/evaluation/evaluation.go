@@ -115,7 +115,7 @@ func Evaluate(ctx context.Context, c Cropper, photos []Photo) (*Report, error) {
 			return nil, fmt.Errorf("evaluating %s: %w", p.File, err)
 		}
 		report.add(p, crop)
-		times = append(times, inferenceTime(crop))
+		times = append(times, service.Spent(crop.Timings, service.StageInfer))
 	}
 	report.MeanIoU /= float64(len(photos))
 	report.AnyMeanIoU /= float64(len(photos))
@@ -143,13 +143,4 @@ func (r *Report) add(p Photo, crop *service.Crop) {
 		r.AnyMisses++
 	}
 	r.Worst = append(r.Worst, result)
-}
-
-func inferenceTime(crop *service.Crop) time.Duration {
-	for _, t := range crop.Timings {
-		if t.Stage == service.StageInfer {
-			return t.Duration
-		}
-	}
-	return 0
 }
