@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -204,7 +205,8 @@ func TestAnOpenQuoteIsBounded(t *testing.T) {
 	cfg := config.Default()
 	cfg.Limits.MaxLineBytes = 10_000
 	s, _ := searchOnFake(t, cfg, main)
-	endless := &patternReader{start: []byte("id,title\na,x\nb,\""), left: 1 << 30}
+	endless := &patternReader{start: []byte("id,title\na,x\nb,\"")}
+	endless.left.Store(1 << 30)
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/v1/import", endless)
 	if err != nil {
 		t.Fatal(err)
@@ -217,7 +219,7 @@ func TestAnOpenQuoteIsBounded(t *testing.T) {
 			t.Errorf("status %d", response.StatusCode)
 		}
 	}
-	if read := 1<<30 - endless.left; read > 64<<20 {
+	if read := 1<<30 - endless.left.Load(); read > 64<<20 {
 		t.Errorf("%d bytes were read", read)
 	}
 	s.settle(t)
@@ -225,7 +227,7 @@ func TestAnOpenQuoteIsBounded(t *testing.T) {
 
 type patternReader struct {
 	start []byte
-	left  int
+	left  atomic.Int64 // the client may read on when it has its answer
 }
 
 func (r *patternReader) Read(p []byte) (int, error) {
@@ -234,14 +236,14 @@ func (r *patternReader) Read(p []byte) (int, error) {
 		r.start = r.start[n:]
 		return n, nil
 	}
-	n := min(len(p), r.left)
+	n := int(min(int64(len(p)), r.left.Load()))
 	if n == 0 {
 		return 0, io.EOF
 	}
 	for i := range p[:n] {
 		p[i] = 'x'
 	}
-	r.left -= n
+	r.left.Add(-int64(n))
 	return n, nil
 }
 

@@ -266,6 +266,9 @@ func (s *Server) ModelInfer(ctx context.Context, r *inference.ModelInferRequest)
 		if _, ok := status.FromError(err); ok {
 			return nil, err
 		}
+		if ctx.Err() != nil { // a call that has ended is no fault of the model
+			return nil, status.FromContextError(ctx.Err()).Err()
+		}
 		return nil, status.Error(codes.Internal, err.Error())
 	}
 	answer, err := answerOf(r, m, outputs)
