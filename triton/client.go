@@ -56,6 +56,7 @@ type Client struct {
 	header           metadata.MD
 	maxResponseBytes int
 	loadConfig       func(model string) (string, error)
+	reconnection     time.Duration
 }
 
 // Dial prepares a client and begins to connect. It does not wait: as long as no
@@ -98,6 +99,11 @@ func dial(target string, o Options, more ...grpc.DialOption) (*Client, error) {
 			Time:    6 * time.Minute,
 			Timeout: 10 * time.Second,
 		}),
+		// A picture is 307 kB and more: sent by two or three writes in place of ten, and without the
+		// pings by which gRPC would look for a window of its own.
+		grpc.WithWriteBufferSize(512<<10),
+		grpc.WithStaticStreamWindowSize(1<<20),
+		grpc.WithStaticConnWindowSize(4<<20),
 		grpc.WithStatsHandler(otelgrpc.NewClientHandler(
 			otelgrpc.WithTracerProvider(o.Tracing),
 			otelgrpc.WithMeterProvider(noopmetric.NewMeterProvider()),
@@ -114,6 +120,7 @@ func dial(target string, o Options, more ...grpc.DialOption) (*Client, error) {
 		header:           metadata.New(o.Header),
 		maxResponseBytes: o.MaxResponseBytes,
 		loadConfig:       o.LoadConfig,
+		reconnection:     reconnection,
 	}, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -103,11 +104,21 @@ func failure(ctx context.Context, op, model string, err error) *Error {
 		// Nobody here has cancelled: Triton saw the deadline pass a moment before this side did, or
 		// broke off by itself.
 		kind = Unavailable
-		if _, bounded := ctx.Deadline(); bounded {
+		if deadline, bounded := ctx.Deadline(); bounded && time.Until(deadline) < clockSkew {
 			kind, err = Timeout, context.DeadlineExceeded
 		}
 	}
 	return &Error{Kind: kind, Op: op, Model: model, Err: err}
+}
+
+// clockSkew is how much sooner than this side Triton may see a deadline pass. It
+// is told the time that is left and not the hour, so that little more than the
+// rounding of its clock is between the two.
+const clockSkew = 100 * time.Millisecond
+
+// repeatable: the request was not processed, and is not what ended Triton.
+func (e *Error) repeatable() bool {
+	return e.Kind == NotReady || e.Kind == Unavailable && status.Code(e.Err) == codes.Canceled
 }
 
 func kindOfStatus(s *status.Status) Kind {

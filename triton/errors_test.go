@@ -15,6 +15,8 @@ func TestWhoEndedACallIsToldByItsContext(t *testing.T) {
 	open := t.Context()
 	bounded, cancel := context.WithTimeout(open, time.Hour)
 	defer cancel()
+	almost, cancel := context.WithTimeout(open, clockSkew/2)
+	defer cancel()
 	expired, cancel := context.WithTimeout(open, -1)
 	defer cancel()
 	cancelled, cancel := context.WithCancel(bounded)
@@ -28,11 +30,12 @@ func TestWhoEndedACallIsToldByItsContext(t *testing.T) {
 	}{
 		{"the deadline, seen here first", expired, codes.Canceled, Timeout, context.DeadlineExceeded},
 		{"the deadline, seen here alone", expired, codes.Unavailable, Timeout, context.DeadlineExceeded},
-		{"the deadline, seen there first", bounded, codes.Canceled, Timeout, context.DeadlineExceeded},
+		{"the deadline, seen there first", almost, codes.Canceled, Timeout, context.DeadlineExceeded},
 		{"the deadline, as gRPC reports it", bounded, codes.DeadlineExceeded, Timeout, context.DeadlineExceeded},
 		{"the caller", cancelled, codes.Canceled, Canceled, context.Canceled},
 		{"the caller, while the connection broke", cancelled, codes.Unavailable, Canceled, context.Canceled},
 		{"Triton by itself", open, codes.Canceled, Unavailable, nil},
+		{"Triton by itself, long before the deadline", bounded, codes.Canceled, Unavailable, nil},
 		{"a broken connection", bounded, codes.Unavailable, Unavailable, nil},
 	} {
 		got := failure(test.ctx, "infer", "m", status.Error(test.code, "a cause"))

@@ -1,6 +1,8 @@
 package triton
 
 import (
+	"time"
+
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/manual"
@@ -16,3 +18,6 @@ func DialReplicas(o Options, addresses ...string) (*Client, error) {
 	names.InitialState(state)
 	return dial("replicas:///triton", o, grpc.WithResolvers(names))
 }
+
+// SetReconnection has a request wait that long for another replica.
+func (c *Client) SetReconnection(d time.Duration) { c.reconnection = d }

@@ -89,9 +89,12 @@ func TestRefusalsKeepTheirMeaning(t *testing.T) {
 		{tritontest.ErrQueueTimeout, triton.Timeout},
 		{tritontest.ErrStopping, triton.NotReady},
 		{tritontest.ErrModel, triton.Internal},
+		{tritontest.ErrBrokenOff, triton.Unavailable}, // and no Timeout: there is a minute left
 	} {
 		server.SetFault("probe", tritontest.Fault{Err: test.err})
-		_, err := client.Infer(t.Context(), command("probe"))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		_, err := client.Infer(ctx, command("probe"))
+		cancel()
 		wantKind(t, err, test.want)
 		if err == nil || !strings.HasPrefix(err.Error(), "triton: infer probe: "+test.want.String()) {
 			t.Errorf("error %v", err)
@@ -184,6 +187,7 @@ func TestOnlyRefusalsBeforeTheWorkAreRepeated(t *testing.T) {
 		want int // calls
 	}{
 		{tritontest.ErrStopping, 2},
+		{tritontest.ErrBrokenOff, 2},
 		{tritontest.ErrQueueFull, 1},
 		{tritontest.ErrQueueTimeout, 1},
 		{tritontest.ErrModel, 1},

@@ -47,9 +47,11 @@ func (r *Response) Output(name string) (Tensor, bool) {
 //
 // The deadline of ctx reaches Triton, which drops the request while it still
 // waits in a queue; ctx's trace goes along. A request that a replica refused
-// because the model is not ready there is sent once more, to another replica
-// when there is one. Nothing else is repeated: after a lost connection the
-// request may have been what broke Triton.
+// because the model is not ready there, or that it broke off although it goes on
+// itself, is sent once more, to another replica when there is one; one that is
+// just connecting is waited for, a second at most. Nothing else is repeated:
+// after a lost connection the request may have been what broke Triton, and two
+// that have to start again take longer to come back than one request is worth.
 //
 // Errors are *Error. A returned Response has the outputs that were asked for,
 // each with type, shape and length in agreement, so that they can be indexed.
@@ -59,12 +61,17 @@ func (c *Client) Infer(ctx context.Context, r *Request) (*Response, error) {
 		return nil, &Error{Kind: InvalidRequest, Op: "infer", Model: r.Model, Err: err}
 	}
 	limit := grpc.MaxCallRecvMsgSize(c.responseLimit(r))
+	var answer *inference.ModelInferResponse
+	call := func(ctx context.Context) (err error) {
+		answer, err = c.stub.ModelInfer(ctx, message, limit)
+		return err
+	}
 	replica := &route{}
-	call := withRoute(c.outgoing(ctx), replica)
-	answer, err := c.stub.ModelInfer(call, message, limit)
-	if err != nil && failure(ctx, "infer", r.Model, err).Kind == NotReady {
-		replica.avoid = append(replica.avoid, replica.chosen)
-		answer, err = c.stub.ModelInfer(call, message, limit)
+	err = call(withRoute(c.outgoing(ctx), replica))
+	if err != nil && failure(ctx, "infer", r.Model, err).repeatable() {
+		if tried, again := replica.elsewhere(c.outgoing(ctx), c.reconnection, call); tried {
+			err = again
+		}
 	}
 	if err != nil {
 		return nil, failure(ctx, "infer", r.Model, err)

@@ -15,6 +15,9 @@ var (
 	ErrQueueTimeout = status.Error(codes.Unavailable, "[request id: <id_unknown>] Request timeout expired")
 	// ErrStopping is the refusal of a server that is shutting down.
 	ErrStopping = status.Error(codes.Unavailable, "Server is stopping, scheduler for model has stopped accepting new inference requests")
+	// ErrBrokenOff is what a request ends with that the server cancels, and not
+	// its caller.
+	ErrBrokenOff = status.Error(codes.Canceled, "CANCELLED")
 	// ErrModel is what a Python model's exception becomes.
 	ErrModel = status.Error(codes.Internal, "Failed to process the request(s) for model instance 'detector_0_0'")
 )
