@@ -77,9 +77,15 @@ def openvino_engine(path: Path, outputs: list[str]) -> Engine:
     ports = [model.output(name) for name in outputs]
     request = model.create_infer_request()
 
+    # Not request.infer(tensors): what it does in Python around the same costs 0.1 ms.
     def run(tensors: dict[str, Any]) -> list[Any]:
-        results = request.infer(tensors, share_inputs=True, share_outputs=True)
-        return [results[port] for port in ports]
+        for name, tensor in tensors.items():
+            request.set_tensor(name, openvino.Tensor(tensor, shared_memory=True))
+        request.start_async()
+        request.wait()
+        # Copies: the next of several requests that came together overwrites the tensors of this one
+        # before Triton reads them.
+        return [request.get_tensor(port).data.copy() for port in ports]
 
     return run
 
