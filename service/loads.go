@@ -37,6 +37,8 @@ type resident struct {
 	holds map[*hold]bool // under loads.mu
 	// ours is that it was loaded or has answered here, and may be unloaded here; under loads.mu.
 	ours bool
+	// until is when it may be unloaded at the soonest, whoever tidies up before; under loads.mu.
+	until time.Time
 	// asked is which versions Triton was asked for, nil for those of the model's own policy; all is
 	// every version. They belong to who has the turn.
 	asked []string
@@ -170,6 +172,9 @@ func (l *loads) drop(h *hold, after time.Duration) {
 	defer l.mu.Unlock()
 	r := l.models[h.name]
 	delete(r.holds, h)
+	if until := time.Now().Add(after); until.After(r.until) {
+		r.until = until
+	}
 	l.running.Go(func() {
 		for {
 			select {
@@ -199,7 +204,8 @@ func (l *loads) tidy(name string, r *resident) error {
 	}
 	defer r.turn.Release(1)
 	l.mu.Lock()
-	used, ours := len(r.holds) > 0, r.ours
+	// An earlier drop, tried again, must not cut short the time of a later one, which tidies up at its end.
+	used, ours := len(r.holds) > 0 || time.Now().Before(r.until), r.ours
 	l.mu.Unlock()
 	versions, unsettled := l.versions(r)
 	switch {

@@ -138,7 +138,11 @@ func (s *slot[N]) attempt(ctx context.Context, j *job, again bool) error {
 		err = s.placed(ctx, h, j, again)
 	}
 	if err != nil {
-		s.loads.drop(h, 0)
+		after := time.Duration(0)
+		if isPassing(err) || isMissing(err) { // tried again, and others that share the Triton may have it by now
+			after = s.loads.unloadAfter()
+		}
+		s.loads.drop(h, after)
 	}
 	return err
 }
