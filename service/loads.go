@@ -128,7 +128,8 @@ func (l *loads) load(ctx context.Context, h *hold, version string, again bool) e
 		l.settle(h, version)
 	}
 	pinned := len(others) > 0 || len(r.asked) > 0
-	if ready, err := l.isReady(ctx, h.name, version); err != nil || ready && !again && (version != "" || !pinned) {
+	// Everywhere: one of several Tritons that has lost it is not found by asking any one of them.
+	if ready, err := l.client.ModelReadyEverywhere(ctx, h.name, version); err != nil || ready && !again && (version != "" || !pinned) {
 		return err
 	}
 	l.adopt(h)

@@ -246,6 +246,24 @@ func TestLoadAndUnloadReachEveryReplica(t *testing.T) {
 	wantKind(t, client.Load(t.Context(), "broken"), triton.Internal)
 }
 
+func TestAReplicaThatLacksAModelIsFoundEachTime(t *testing.T) {
+	servers := []*tritontest.Server{fake(t), fake(t), fake(t)}
+	client := replicas(t, servers...)
+	for _, want := range []bool{true, false, true} {
+		servers[1].SetLoaded("probe", want)
+		for range 6 {
+			if got, err := client.ModelReadyEverywhere(t.Context(), "probe", ""); err != nil || got != want {
+				t.Errorf("ready everywhere: %v, %v; want %v", got, err, want)
+			}
+		}
+	}
+	servers[0].Stop()
+	waitFor(t, func() bool {
+		ready, err := client.ModelReadyEverywhere(t.Context(), "probe", "")
+		return ready && err == nil
+	})
+}
+
 func TestHeaderAndTraceGoAlong(t *testing.T) {
 	server := fake(t)
 	client, err := triton.Dial(triton.Options{

@@ -46,6 +46,18 @@ func (c *Client) ModelReady(ctx context.Context, model, version string) (bool, e
 	return answer.Ready, nil
 }
 
+// ModelReadyEverywhere says whether a model can be asked at every replica that is
+// connected or connecting, where ModelReady asks any one.
+func (c *Client) ModelReadyEverywhere(ctx context.Context, model, version string) (bool, error) {
+	everywhere := true
+	err := everyReplica(ctx, func(ctx context.Context) error {
+		ready, err := c.ModelReady(ctx, model, version)
+		everywhere = everywhere && (ready || err != nil)
+		return err
+	})
+	return everywhere && err == nil, err
+}
+
 // ModelConfig returns the configuration of a loaded model, as completed by
 // Triton.
 func (c *Client) ModelConfig(ctx context.Context, model, version string) (*inference.ModelConfig, error) {
