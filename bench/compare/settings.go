@@ -32,6 +32,7 @@ func variants() []variant {
 		{name: "ONNX Runtime instead of OpenVINO", models: edit("config.pbtxt", func(text string) string {
 			return text + "\nparameters { key: \"engine\" value { string_value: \"onnxruntime\" } }\n"
 		})},
+		{name: "the small detector", env: []string{"LEXICROP_MODELS_DETECTOR_NAME=detector-small"}, needs: "modelrepo/models/detector-small"},
 		{name: "the heavy detector", env: []string{"LEXICROP_MODELS_DETECTOR_NAME=detector-large"}, needs: "modelrepo/models/detector-large"},
 		{name: "int8 in OpenVINO", models: useFile("build/bench/detector-int8.onnx")},
 	}

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import onnx
+import torch
 
 from lexicrop_training import contract, hardcases, plots, quantize, studies, zoo
 from lexicrop_training.assets import Assets, load_assets
@@ -170,6 +171,12 @@ def _hard_cases(o: argparse.Namespace) -> None:
 
 def _export(o: argparse.Namespace) -> None:
     model, config = load_runs([o.run, *o.also], o.checkpoint)
+    if o.rank:
+        if not o.assets:
+            raise DataError("--rank needs --assets: pictures to see what may be left out")
+        shown = Examples(load_assets(o.assets), [], config.shape.side, THIN_SEED, 0.0, 96, config.kinds)
+        kept = model.thin(torch.from_numpy(np.stack([shown[i].image for i in range(len(shown))])), o.rank)
+        print(f"fc1 by {o.rank} directions: {kept:.2%} of its variance")
     export(model, o.out, config.shape.side, half=not o.full)
     images = np.full((4, config.shape.side, config.shape.side, 3), 114, np.uint8)
     images[1:] = np.random.default_rng(0).integers(0, 256, images[1:].shape)
@@ -286,6 +293,7 @@ def _retrieval(o: argparse.Namespace) -> None:
 # --- what commands share ---
 
 SERVED_SIDE = 224  # of the embedder's input
+THIN_SEED = 424_242  # of the scenes that show which directions of the box head matter
 JOIN_SEED = 99  # of the views that the exported embedder is fitted to
 
 
@@ -469,6 +477,8 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     sub.add_argument("--checkpoint", default="model.pt")
     sub.add_argument("--full", action="store_true", help="store weights as float32")
+    sub.add_argument("--rank", type=int, help="thin the box head's first layer to so many directions (needs --assets)")
+    sub.add_argument("--assets", type=Path, metavar="FOLDER", help="pictures that scenes are composed of")
     sub.add_argument("--sign", type=Path, metavar="MODEL_FOLDER", help="write the fingerprint into its configs")
 
     sub = command("quantize", _quantize, "static int8 of an exported model, measured against float", _sources)

@@ -24,8 +24,12 @@ def _few_threads() -> None:
 
 @pytest.fixture(scope="session")
 def shipped() -> Path:
-    """The detector that the repository ships."""
-    return ROOT / "modelrepo" / "models" / "detector" / "1" / "model.onnx"
+    """The smallest detector that the repository ships: the package's default network."""
+    return shipped_detector("detector-small")
+
+
+def shipped_detector(name: str) -> Path:
+    return ROOT / "modelrepo" / "models" / name / "1" / "model.onnx"
 
 
 @pytest.fixture(scope="session")

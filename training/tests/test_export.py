@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from conftest import shipped_detector
 
 from lexicrop_training import contract
 from lexicrop_training.detector import Detector, load_onnx
@@ -47,6 +48,23 @@ def test_runtimes_equal_pytorch(model: Detector, exported: dict, pictures: np.nd
     for start in range(0, 4, batch):
         part = pictures[start : start + batch]
         _same(predict(part), reference(part), 0.05, 1e-3)
+
+
+def test_a_thinned_box_head_finds_the_same_works(shipped: Path, pictures: np.ndarray, tmp_path: Path) -> None:
+    """In the directions that are kept nothing changes; an export of it is read back as one layer."""
+    model, thin, back = Detector(), Detector(), Detector()
+    for one in (model, thin):
+        load_onnx(one, shipped)
+    assert 0.98 < thin.eval().thin(torch.from_numpy(pictures), 96) < 1
+    assert thin.fc1[0].weight.numel() < 0.2 * model.fc1.weight.numel()
+    export(thin, tmp_path / "thin.onnx", 320)
+    found, wanted = onnx_predictor(tmp_path / "thin.onnx")(pictures), torch_predictor(model.eval())(pictures)
+    for i in range(1, 4):
+        one, two = (choose(*(o[i] for o in outputs))[0] for outputs in (found, wanted))
+        assert iou_numpy(one[None], two[None])[0, 0] > 0.95
+    load_onnx(back, tmp_path / "thin.onnx")
+    axes = thin.fc1[1].weight.detach()
+    torch.testing.assert_close(back.fc1.weight, axes @ axes.T @ model.fc1.weight, atol=2e-3, rtol=0)
 
 
 def test_half_stored_weights_find_the_same_works(model: Detector, exported: dict, pictures: np.ndarray) -> None:
@@ -124,7 +142,9 @@ def test_fingerprint_follows_the_rule(tmp_path: Path) -> None:
     assert contract.sign(tmp_path) == wanted  # signing again changes nothing
 
 
-def test_the_shipped_detector_is_signed(shipped: Path) -> None:
+@pytest.mark.parametrize("name", ["detector", "detector-small", "detector-large"])
+def test_the_shipped_detectors_are_signed(name: str) -> None:
+    shipped = shipped_detector(name)
     for path in (shipped.parents[1] / "config.pbtxt", *(shipped.parents[1] / "configs").glob("*.pbtxt")):
         values = contract.parameters(path.read_text())
         assert values["fingerprint"] == contract.fingerprint(shipped, values), path
@@ -135,9 +155,10 @@ def test_signing_without_a_model_names_it(tmp_path: Path) -> None:
         contract.sign(tmp_path)
 
 
-def test_the_shipped_detector_on_real_photos(shipped: Path, data_folder: Path) -> None:
-    """A floor well under what was measured (docs/models/detector.md): a broken export falls through it."""
-    rows = evaluate(onnx_predictor(shipped), read_any(data_folder / "val"), 320)
+@pytest.mark.parametrize(("name", "side"), [("detector", 320), ("detector-small", 320), ("detector-large", 512)])
+def test_the_shipped_detectors_on_real_photos(name: str, side: int, data_folder: Path) -> None:
+    """A floor well under what was measured (docs/models): a broken export falls through it."""
+    rows = evaluate(onnx_predictor(shipped_detector(name)), read_any(data_folder / "val"), side)
     found = report(rows)
     assert found["iou_best"] > 0.85
     assert found["iou_best_95"][0] < found["iou_best"] < found["iou_best_95"][1]

@@ -13,7 +13,7 @@ from lexicrop_training import zoo
 from lexicrop_training.assets import Assets
 from lexicrop_training.backbone import EfficientNetLite, SameConv, make_backbone, packaged_weights
 from lexicrop_training.batches import Examples
-from lexicrop_training.detector import CONTRAST, Detector, Shape
+from lexicrop_training.detector import CONTRAST, Detector, Shape, load_onnx
 from lexicrop_training.export import export, onnx_predictor
 from lexicrop_training.geometry import log_prominence
 from lexicrop_training.samples import DataError
@@ -89,6 +89,13 @@ def test_unknown_backbones_and_missing_weights_are_named() -> None:
         make_backbone("vgg")
     with pytest.raises(DataError, match=r"nowhere.npz: no such file"):
         make_backbone("mobilenet").load(Path("/nowhere.npz"))
+
+
+def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
+    shape = Shape(side=128, channels=16, hidden=32)
+    export(Detector(shape, make_backbone("lite0")), tmp_path / "lite.onnx", 128)
+    with pytest.raises(DataError, match=r"lite.onnx: an export of another network, of another --backbone perhaps"):
+        load_onnx(Detector(shape), tmp_path / "lite.onnx")
 
 
 def test_a_lite_detector_exports_under_the_same_contract(tmp_path: Path) -> None:
